@@ -1,0 +1,60 @@
+package settings
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// helpWidth is the width that descriptions in the help are wrapped to.
+const helpWidth = 88
+
+// PrintHelp writes every setting, with its variable, its default and what it is
+// for, in the order of their declaration.
+func (s *Set) PrintHelp(w io.Writer) {
+	group := ""
+	for i, st := range s.order {
+		if st.group != group || i == 0 {
+			group = st.group
+			fmt.Fprintf(w, "\n%s:\n", group)
+		}
+		head := "--" + st.name
+		if st.placeholder != "" {
+			head += " " + st.placeholder
+		}
+		fmt.Fprintf(w, "  %s\n", head)
+		for _, line := range wrap(st.describe(), helpWidth-6) {
+			fmt.Fprintf(w, "      %s\n", line)
+		}
+	}
+}
+
+func (st *setting) describe() string {
+	notes := []string{"env " + EnvName(st.name)}
+	switch {
+	case st.def != "":
+		notes = append(notes, "default "+st.def)
+	case st.repeated:
+		notes = append(notes, "may be repeated")
+	}
+	return fmt.Sprintf("%s (%s)", st.usage, strings.Join(notes, "; "))
+}
+
+// wrap breaks text between words into lines of at most width bytes, as far as the
+// words allow.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
+}

@@ -1,0 +1,195 @@
+// Package settings is the one way in which the programs of this project are
+// configured: flags, each with an environment variable of the same name. The
+// variable of --api-addr is TASKRUNNER_API_ADDR, and so for every other flag. A
+// flag beats its variable, a variable beats the default, and an empty variable
+// is one that is not set. A bad value is refused with an error that names both.
+package settings
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Prefix is what the names of all environment variables start with.
+const Prefix = "TASKRUNNER_"
+
+// EnvName returns the name of the environment variable that belongs to a flag.
+func EnvName(flag string) string {
+	return Prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// ErrHelp says that the arguments ask for help.
+var ErrHelp = flag.ErrHelp
+
+// Set is a program's settings. Declare each with one of the package's functions,
+// then call Parse once; the pointers they returned hold the values from then on.
+// It is not safe for concurrent use.
+type Set struct {
+	flags *flag.FlagSet
+	order []*setting
+	group string
+}
+
+// New returns an empty set.
+func New() *Set {
+	s := &Set{flags: flag.NewFlagSet("", flag.ContinueOnError)}
+	s.flags.SetOutput(io.Discard)
+	s.flags.Usage = func() {}
+	return s
+}
+
+// Group starts a group of settings in the help, under a heading.
+func (s *Set) Group(heading string) { s.group = heading }
+
+// Var declares a setting whose text parse turns into a value. The placeholder
+// stands for the value in the help ("DURATION"), and def is the default as its
+// user would write it. The errors of parse are the rest of a sentence that
+// starts with the value: "must be positive". An empty def gives T's zero value and
+// is not parsed. Var panics if the default is not valid or the name is taken.
+func Var[T any](s *Set, name, placeholder, def, usage string, parse func(string) (T, error)) *T {
+	value := new(T)
+	s.add(&setting{name: name, placeholder: placeholder, def: def, usage: usage,
+		apply: func(texts []string) (err error) {
+			*value, err = parse(texts[len(texts)-1])
+			return err
+		}})
+	return value
+}
+
+// Bool declares a setting that is off by default and that a bare --name turns on.
+func Bool(s *Set, name, usage string) *bool {
+	value := new(bool)
+	s.add(&setting{name: name, isBool: true, usage: usage,
+		apply: func(texts []string) (err error) {
+			*value, err = parseBool(texts[len(texts)-1])
+			return err
+		}})
+	return value
+}
+
+// Repeated declares a setting that may be given several times. In its variable
+// each line is one value.
+func Repeated[T any](s *Set, name, placeholder, usage string, parse func(string) (T, error)) *[]T {
+	values := new([]T)
+	s.add(&setting{name: name, placeholder: placeholder, usage: usage, repeated: true,
+		apply: func(texts []string) error {
+			*values = nil
+			for _, text := range texts {
+				v, err := parse(text)
+				if err != nil {
+					return err
+				}
+				*values = append(*values, v)
+			}
+			return nil
+		}})
+	return values
+}
+
+// Parse reads args, then for every flag that they do not give its variable from
+// env, which holds "NAME=value" as os.Environ does. It returns the arguments
+// behind the flags; the first one that is no flag ends them. The error is
+// ErrHelp, or an *Error.
+func (s *Set) Parse(args, env []string) ([]string, error) {
+	if err := s.flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, ErrHelp
+		}
+		return nil, &Error{msg: strings.Replace(err.Error(), ": -", ": --", 1)}
+	}
+	vars := make(map[string]string, len(env))
+	for _, kv := range env {
+		if name, value, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(name, Prefix) {
+			vars[name] = value
+		}
+	}
+	for _, st := range s.order {
+		if err := st.resolve(vars[EnvName(st.name)]); err != nil {
+			return nil, err
+		}
+	}
+	return s.flags.Args(), nil
+}
+
+// Given reports whether the setting has a value from a flag or a variable, and
+// not its default. It may be called after Parse.
+func (s *Set) Given(name string) bool {
+	for _, st := range s.order {
+		if st.name == name {
+			return st.given
+		}
+	}
+	return false
+}
+
+func (s *Set) add(st *setting) {
+	if st.def != "" {
+		if err := st.apply([]string{st.def}); err != nil {
+			panic(fmt.Sprintf("settings: default %q of --%s %v", st.def, st.name, err))
+		}
+	}
+	st.group = s.group
+	s.flags.Var(st, st.name, st.usage)
+	s.order = append(s.order, st)
+}
+
+// Error is a setting that cannot be accepted. Its text is for the user.
+type Error struct {
+	// Name is the setting's name; empty where the arguments name none that exists.
+	Name string
+	msg  string
+}
+
+// Error returns what is wrong and, where a setting is known, the names of its
+// flag and its variable.
+func (e *Error) Error() string { return e.msg }
+
+// Errorf returns an *Error about a setting whose value turned out to be unusable
+// later on, such as an address that is in use.
+func Errorf(name, format string, args ...any) error {
+	return &Error{Name: name, msg: fmt.Sprintf("--%s (%s): ", name, EnvName(name)) + fmt.Sprintf(format, args...)}
+}
+
+// setting is one flag and its variable. As a flag.Value it only collects the
+// texts, so that flags and variables are parsed and refused in one way.
+type setting struct {
+	name, placeholder, def, usage, group string
+	isBool, repeated                     bool
+	apply                                func(texts []string) error
+	texts                                []string
+	given                                bool
+}
+
+func (st *setting) resolve(fromEnv string) error {
+	texts, origin, twin := st.texts, "--"+st.name, EnvName(st.name)
+	if len(texts) == 0 {
+		if fromEnv == "" {
+			return nil
+		}
+		origin, twin = twin, origin
+		texts = []string{fromEnv}
+		if st.repeated {
+			texts = strings.Split(strings.TrimSpace(fromEnv), "\n")
+		}
+	}
+	st.given = true
+	if err := st.apply(texts); err != nil {
+		return &Error{Name: st.name, msg: fmt.Sprintf("%s=%q (%s) %v", origin, strings.Join(texts, "\n"), twin, err)}
+	}
+	return nil
+}
+
+// Set is flag.Value's.
+func (st *setting) Set(text string) error {
+	st.texts = append(st.texts, text)
+	return nil
+}
+
+// String is flag.Value's.
+func (st *setting) String() string { return st.def }
+
+// IsBoolFlag tells package flag that the value may be left out.
+func (st *setting) IsBoolFlag() bool { return st.isBool }
