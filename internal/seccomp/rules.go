@@ -1,0 +1,113 @@
+package seccomp
+
+// The numbers below are Linux's own and the same on amd64 and arm64; they are
+// written out because this package also compiles where x/sys/unix has none.
+const (
+	afUnix  = 1
+	afInet  = 2
+	afInet6 = 10
+
+	sockStream    = 1
+	sockDgram     = 2
+	sockSeqpacket = 5
+	sockTypeMask  = 0xf // the kernel's SOCK_TYPE_MASK; SOCK_CLOEXEC and SOCK_NONBLOCK lie above
+
+	protoDefault = 0
+	protoUnix    = 1 // PF_UNIX
+	protoTCP     = 6
+	protoUDP     = 17
+
+	// cloneNamespaces is CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET.
+	// CLONE_NEWTIME is not among them: clone takes its bit for a part of the signal.
+	cloneNamespaces = 0x7e020000
+
+	prSetSeccomp = 22
+
+	tiocsti   = 0x5412
+	tioclinux = 0x541c
+	tiocsetd  = 0x5423
+
+	solSocket             = 1
+	soAttachFilter        = 26
+	soLockFilter          = 44
+	soAttachBPF           = 50
+	soAttachReuseportCBPF = 51
+	soAttachReuseportEBPF = 52
+	solTCP                = 6
+	tcpULP                = 31
+
+	allBits = 0xffffffff
+)
+
+// rule decides a call by its arguments: one of its cases that matches means then,
+// none means the opposite.
+type rule struct {
+	then  bool // allow (true) or refuse (false) what matches
+	cases []conds
+}
+
+// conds all hold in a case that matches.
+type conds []cond
+
+// cond holds if the low 32 bits of the argument, masked, equal one of the values.
+type cond struct {
+	arg    uint32
+	mask   uint32
+	values []uint32
+}
+
+func is(arg uint32, values ...uint32) cond { return cond{arg, allBits, values} }
+
+func masked(arg, mask uint32, values ...uint32) cond { return cond{arg, mask, values} }
+
+// rulesFor returns the rule of every call whose verdict is inspect.
+func rulesFor(hostNetwork bool) map[string]rule {
+	// A protocol is named by family, type and number, because the kernel loads
+	// modules on demand for those it does not have: SCTP, DCCP, MPTCP, UDP-Lite and
+	// raw sockets are out of reach, as is every other family (netlink, packet, vsock,
+	// alg, ...).
+	unixSocket := conds{
+		is(0, afUnix),
+		masked(1, sockTypeMask, sockStream, sockDgram, sockSeqpacket),
+		is(2, protoDefault, protoUnix),
+	}
+	inetSocket := conds{
+		is(0, afInet, afInet6),
+		masked(1, sockTypeMask, sockStream, sockDgram),
+		is(2, protoDefault, protoTCP, protoUDP),
+	}
+	sockets := []conds{unixSocket, inetSocket}
+	if hostNetwork {
+		// Abstract Unix sockets belong to the network namespace and ask for no
+		// permission: in a shared one they lead to the host's services. Pairs,
+		// which are connected to nothing else, stay.
+		sockets = []conds{inetSocket}
+	}
+
+	return map[string]rule{
+		"socket":     {then: true, cases: sockets},
+		"socketpair": {then: true, cases: []conds{unixSocket}},
+
+		"clone": {then: true, cases: []conds{{masked(0, cloneNamespaces, 0)}}},
+
+		// moby's five: Linux and Linux on 32 bits, both also with UNAME26, and the
+		// question for the current one.
+		"personality": {then: true, cases: []conds{{is(0, 0x0, 0x8, 0x20000, 0x20008, 0xffffffff)}}},
+
+		// No filter on top of this one: some ten thousand of them, each cheap, stop
+		// the kernel's own work on them. The same goes for socket filters below.
+		"prctl": {then: false, cases: []conds{{is(0, prSetSeccomp)}}},
+
+		"ioctl": {then: false, cases: []conds{
+			// Typing into a terminal that somebody else reads, and loading a line
+			// discipline into the kernel.
+			{is(1, tiocsti, tioclinux, tiocsetd)},
+		}},
+
+		"setsockopt": {then: false, cases: []conds{
+			{is(1, solSocket), is(2, soAttachFilter, soLockFilter, soAttachBPF, soAttachReuseportCBPF, soAttachReuseportEBPF)},
+			// Upper layers (kernel TLS, SMC, espintcp) are modules loaded on demand.
+			{is(1, solTCP), is(2, tcpULP)},
+		}},
+	}
+}
