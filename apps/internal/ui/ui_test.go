@@ -1,0 +1,241 @@
+package ui_test
+
+import (
+	"bufio"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/apps/internal/ui"
+)
+
+// echo is an API that answers with the path it was asked for.
+var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.WriteString(w, "api "+r.Method+" "+r.URL.EscapedPath())
+})
+
+func newUI(t *testing.T, api http.Handler) http.Handler {
+	t.Helper()
+	h, err := ui.New(ui.Config{API: api, DocsURL: "http://127.0.0.1:8000/docs"})
+	require.NoError(t, err)
+	return h
+}
+
+func get(t *testing.T, h http.Handler, path string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:5000"+path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestPagesRender(t *testing.T) {
+	t.Parallel()
+	h := newUI(t, echo)
+	for name, tt := range map[string]struct {
+		path   string
+		status int
+		want   string
+	}{
+		"the start page":                 {"/", 200, `<body data-task="">`},
+		"a task's page":                  {"/tasks/0199", 200, `<body data-task="0199">`},
+		"a task's title":                 {"/tasks/0199", 200, `<title>Task 0199 · Task Runner</title>`},
+		"the link to the documentation":  {"/", 200, `<a href="http://127.0.0.1:8000/docs">`},
+		"a page that does not exist":     {"/nothing", 404, "There is no such page."},
+		"an ID that no task can have":    {"/tasks/%00", 404, "There is no such page."},
+		"an ID that is markup":           {"/tasks/%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E", 200, `data-task="&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"`},
+		"a static file that is not here": {"/static/none.js", 404, ""},
+		"a folder of static files":       {"/static/", 404, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := get(t, h, tt.path)
+			assert.Equal(t, tt.status, w.Code)
+			assert.Contains(t, w.Body.String(), tt.want)
+			assert.NotContains(t, w.Body.String(), "<script>")
+			policy := w.Header().Get("Content-Security-Policy")
+			assert.Contains(t, policy, "default-src 'none'")
+			assert.NotContains(t, policy, "unsafe")
+			assert.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+		})
+	}
+}
+
+func TestOnlyTheAPIIsPassedOn(t *testing.T) {
+	t.Parallel()
+	h := newUI(t, echo)
+	w := get(t, h, "/api/v1/tasks/a%2Fb?limit=1")
+	assert.Equal(t, "api GET /api/v1/tasks/a%2Fb", w.Body.String())
+	assert.Equal(t, "default-src 'none'; sandbox; frame-ancestors 'none'", w.Header().Get("Content-Security-Policy"))
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/apis", "/api/../metrics", "//api/v1", "/API/v1"} {
+		assert.NotContains(t, get(t, h, path).Body.String(), "api GET", path)
+	}
+}
+
+func TestAnotherSitesPageCannotSubmit(t *testing.T) {
+	t.Parallel()
+	h := newUI(t, echo)
+	for name, tt := range map[string]struct {
+		header []string
+		status int
+	}{
+		"another site, told by the browser":   {[]string{"Sec-Fetch-Site", "cross-site"}, 403},
+		"a sibling site":                      {[]string{"Sec-Fetch-Site", "same-site"}, 403},
+		"another site, in an old browser":     {[]string{"Origin", "http://evil.example"}, 403},
+		"this page":                           {[]string{"Sec-Fetch-Site", "same-origin", "Origin", "http://127.0.0.1:5000"}, 200},
+		"a program that is no browser at all": {nil, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:5000/api/v1/tasks", strings.NewReader("{}"))
+			for i := 0; i < len(tt.header); i += 2 {
+				r.Header.Set(tt.header[i], tt.header[i+1])
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			assert.Equal(t, tt.status, w.Code)
+		})
+	}
+}
+
+func TestEventsPassThroughAsTheyCome(t *testing.T) {
+	t.Parallel()
+	seen := make(chan struct{})
+	srv := httptest.NewServer(newUI(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "first\n")
+		assert.NoError(t, http.NewResponseController(w).Flush())
+		<-seen // the second line is not written before the first one was read
+		_, _ = io.WriteString(w, "second\n")
+	})))
+	t.Cleanup(srv.Close)
+	res, err := srv.Client().Get(srv.URL + "/api/v1/tasks/1/stream")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = res.Body.Close() })
+	lines := bufio.NewReader(res.Body)
+	line, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "first\n", line)
+	close(seen)
+	line, err = lines.ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "second\n", line)
+}
+
+func TestStaticFilesAreAskedForAgainAndNotSentAgain(t *testing.T) {
+	t.Parallel()
+	h := newUI(t, echo)
+	first := get(t, h, "/static/app.js")
+	assert.Equal(t, 200, first.Code)
+	assert.Equal(t, "text/javascript; charset=utf-8", first.Header().Get("Content-Type"))
+	assert.Equal(t, "no-cache", first.Header().Get("Cache-Control"))
+	assert.Equal(t, 304, get(t, h, "/static/app.js", "If-None-Match", first.Header().Get("ETag")).Code)
+}
+
+func TestAnAPIIsRequired(t *testing.T) {
+	t.Parallel()
+	_, err := ui.New(ui.Config{})
+	assert.Error(t, err)
+}
+
+// sources returns the embedded files by name, from where they are embedded.
+func sources(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, dir := range []string{"static", "templates"} {
+		require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			body, err := fs.ReadFile(os.DirFS(dir), path)
+			all[path] = string(body)
+			return err
+		}))
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+func TestNothingIsInlineNorLoadedFromElsewhere(t *testing.T) {
+	t.Parallel()
+	for what, forbidden := range map[string]*regexp.Regexp{
+		"an address elsewhere":       regexp.MustCompile(`(?i)https?://|["'(=]//`),
+		"a style in the page":        regexp.MustCompile(`(?i)<style|\sstyle=`),
+		"a script in the page":       regexp.MustCompile(`(?i)<script>|\son[a-z]+="|["']javascript:`),
+		"text that becomes markup":   regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|setHTML|DOMParser`),
+		"text that becomes a script": regexp.MustCompile(`\beval\(|new Function|setTimeout\(["'` + "`]"),
+		"a style set by a script":    regexp.MustCompile(`cssText|setAttribute\("style"`),
+		"a style sheet's import":     regexp.MustCompile(`@import|url\(`),
+	} {
+		for name, body := range sources(t) {
+			body = strings.ReplaceAll(body, `xmlns="http://www.w3.org/2000/svg"`, "") // a name, not an address
+			assert.NotRegexp(t, forbidden, body, "%s has %s", name, what)
+		}
+	}
+}
+
+func TestEveryFileThatIsNamedExistsAndEveryFileIsUsed(t *testing.T) {
+	t.Parallel()
+	all := sources(t)
+	used := map[string]bool{}
+	for _, body := range all {
+		for _, m := range regexp.MustCompile(`(?:"/static/|from "\./)([^"]+)"`).FindAllStringSubmatch(body, -1) {
+			assert.Contains(t, all, m[1])
+			used[m[1]] = true
+		}
+	}
+	for name := range all {
+		if !strings.HasSuffix(name, ".html") {
+			assert.True(t, used[name], "%s is used nowhere", name)
+		}
+	}
+}
+
+func TestEveryElementThatAScriptNamesIsInThePage(t *testing.T) {
+	t.Parallel()
+	all := sources(t)
+	named := regexp.MustCompile(`(?:\$|getElementById)\("([^"]+)"\)`)
+	for name, body := range all {
+		for _, m := range named.FindAllStringSubmatch(body, -1) {
+			assert.Contains(t, all["app.html"], ` id="`+m[1]+`"`, "%s names #%s", name, m[1])
+		}
+	}
+}
+
+func TestEveryFieldHasItsLabelAndItsPlaceForAnError(t *testing.T) {
+	t.Parallel()
+	page := sources(t)["app.html"]
+	fields := regexp.MustCompile(`<(?:input|select|textarea)\s+id="([^"]+)"([^>]*)>`).FindAllStringSubmatch(page, -1)
+	require.Len(t, fields, 7)
+	for _, m := range fields {
+		labelled := strings.Contains(page, `for="`+m[1]+`"`) || strings.Contains(m[2], "aria-label=")
+		assert.True(t, labelled, "%s has no label", m[1])
+		assert.Contains(t, m[2], m[1]+"-error")
+		assert.Contains(t, page, `id="`+m[1]+`-error"`)
+	}
+}
+
+func TestThePageWeighsLessThan100KB(t *testing.T) {
+	t.Parallel()
+	h := newUI(t, echo)
+	total := get(t, h, "/").Body.Len()
+	for name := range sources(t) {
+		if !strings.HasSuffix(name, ".html") {
+			w := get(t, h, "/static/"+name)
+			require.Equal(t, 200, w.Code, name)
+			total += w.Body.Len()
+		}
+	}
+	assert.Less(t, total, 100_000)
+}
