@@ -189,9 +189,8 @@ async def main():
     r, w = await asyncio.open_connection(*server.sockets[0].getsockname())
     print((await r.read()).decode()); w.close()
 asyncio.run(main())
-try: socket.getaddrinfo("name.invalid", 80)
-except socket.gaierror: print("no such name")
-`}, "hello\nno such name\n"},
+print(len(socket.getaddrinfo("localhost", 80)) > 0)
+`}, "hello\nTrue\n"},
 		{"python with multiprocessing", []string{"/usr/bin/python3", "-c", `
 import multiprocessing as m
 if __name__ == "__main__":
