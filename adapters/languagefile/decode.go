@@ -102,8 +102,10 @@ func (d *decoder) language(l entry) ports.Language {
 	path := join("languages", l.key)
 	out := ports.Language{Name: l.key}
 	d.name(l.node, path, l.key)
+	given := make(map[string]bool)
 	for _, e := range d.mapping(l.value, path) {
 		field := join(path, e.key)
+		given[e.key] = true
 		switch e.key {
 		case "aliases":
 			out.Aliases = d.list(e.value, field)
@@ -131,10 +133,10 @@ func (d *decoder) language(l entry) ports.Language {
 			d.fail(e.node, field, "is not a field; there are aliases, version, image, source, compile, compile_timeout, run and env")
 		}
 	}
-	if out.Source == "" {
+	if !given["source"] {
 		d.fail(l.node, join(path, "source"), "must be given: the file name that code is stored under")
 	}
-	if len(out.Run) == 0 {
+	if !given["run"] {
 		d.fail(l.node, join(path, "run"), "must be given: the command that starts the program, as a list")
 	}
 	return out
@@ -179,7 +181,7 @@ func (d *decoder) list(node ast.Node, field string) []string {
 // command decodes an argv.
 func (d *decoder) command(node ast.Node, field string) []string {
 	argv := d.list(node, field)
-	if len(argv) > 0 && argv[0] == "" {
+	if argv != nil && (len(argv) == 0 || argv[0] == "") {
 		d.fail(node, field, "must start with a program")
 	}
 	return argv

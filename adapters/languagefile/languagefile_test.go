@@ -97,7 +97,7 @@ func TestParseNamesLineAndFieldOfEveryMistake(t *testing.T) {
 		{"a source outside", "languages:\n  ruby:\n    run: [a]\n    source: ../a\n", []string{"line 4: languages.ruby.source must be clean"}},
 		{"an absolute source", "languages: {ruby: {run: [a], source: /etc/passwd}}", []string{"languages.ruby.source must be relative"}},
 		{"a command as a text", "languages:\n  ruby:\n    source: a\n    run: ruby main.rb\n", []string{"line 4: languages.ruby.run must be a list, not a single value"}},
-		{"an empty command", "languages: {ruby: {source: a, run: []}}", []string{"languages.ruby.run must be given"}},
+		{"an empty command", "languages: {ruby: {source: a, run: []}}", []string{"languages.ruby.run must start with a program"}},
 		{"an empty program", `languages: {ruby: {source: a, run: ["", x]}}`, []string{"languages.ruby.run must start with a program"}},
 		{"a nested command", "languages: {ruby: {source: a, run: [a, [b]]}}", []string{"languages.ruby.run must be a text, not a list"}},
 		{"a NUL in a command", `languages: {ruby: {source: a, run: ["a\0b"]}}`, []string{"languages.ruby.run must not contain a NUL"}},
