@@ -1,0 +1,203 @@
+package taskrunner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/task-runner/task-runner/ports"
+)
+
+// Submit checks spec against the policy, stores the task and queues it, and
+// returns it as stored. When it fails it takes back what it did; should that fail
+// as well (the store is away), the task may be stored and is then run.
+//
+// ErrInvalid (a *FieldError): spec can never be accepted. ErrConflict: the
+// idempotency key was used with another spec; with the same spec Submit returns
+// the first task and no error. ErrFull: too many tasks wait.
+func (c *Client) Submit(ctx context.Context, spec Spec) (Task, error) {
+	spec, err := checkSpec(spec, c.cfg.Policy, c.langs)
+	if err != nil {
+		return Task{}, err
+	}
+	full, err := c.full(ctx, spec.Queue)
+	switch {
+	case err != nil:
+		return Task{}, err
+	case full && spec.IdempotencyKey == "":
+		return Task{}, errQueueFull(spec.Queue)
+	}
+	for {
+		at := now()
+		t := Task{ID: ids.next(at), Spec: spec, Status: ports.StatusQueued, CreatedAt: at}
+		stored, err := c.cfg.Backend.Store.Create(ctx, t)
+		switch {
+		case errors.Is(err, ErrExists):
+			stored, err = c.rejoin(ctx, stored, spec)
+			if errors.Is(err, ErrNotFound) && ctx.Err() == nil {
+				continue // it was taken back meanwhile
+			}
+			return stored, err
+		case errors.Is(err, ErrInvalid), errors.Is(err, ErrFull):
+			return Task{}, fmt.Errorf("storing the task: %w", err)
+		case err != nil:
+			t.Version = 1 // if it was stored nevertheless
+			_, _ = c.takeBack(ctx, t)
+			return Task{}, fmt.Errorf("storing the task: %w", err)
+		case full:
+			return c.undo(ctx, stored, errQueueFull(spec.Queue))
+		}
+		if err := c.cfg.Backend.Queue.Enqueue(ctx, entryOf(stored)); err != nil {
+			return c.undo(ctx, stored, fmt.Errorf("queueing the task: %w", err))
+		}
+		c.publish(ctx, statusEvent(stored))
+		return stored, nil
+	}
+}
+
+// full reports whether as many tasks wait in the queue as the policy allows.
+func (c *Client) full(ctx context.Context, queue string) (bool, error) {
+	stats, err := c.cfg.Backend.Queue.Stats(ctx, queue)
+	if err != nil {
+		return false, fmt.Errorf("counting what waits: %w", err)
+	}
+	return stats.Waiting+stats.Delayed >= c.cfg.Policy.QueueDepth, nil
+}
+
+func errQueueFull(queue string) error {
+	return fmt.Errorf("queue %q: too many tasks wait: %w", queue, ErrFull)
+}
+
+// rejoin returns the task that an idempotency key has already, if it is the same
+// one. The Submit that made it may be about to fail and take it back, or have
+// died half way: so the task is queued once more, and the record is touched, as
+// a record that was touched is not taken back.
+func (c *Client) rejoin(ctx context.Context, t Task, spec Spec) (Task, error) {
+	if !equalSpecs(t.Spec, spec) {
+		return Task{}, fmt.Errorf("idempotency key was used with another spec: %w", ErrConflict)
+	}
+	if t.Version > 1 || t.Status != ports.StatusQueued {
+		return t, nil
+	}
+	if err := c.cfg.Backend.Queue.Enqueue(ctx, entryOf(t)); err != nil {
+		return Task{}, fmt.Errorf("queueing the task: %w", err)
+	}
+	touched, err := c.cfg.Backend.Store.Update(ctx, t)
+	if errors.Is(err, ErrConflict) { // touched by somebody else, then
+		return c.cfg.Backend.Store.Get(ctx, t.ID)
+	}
+	return touched, err
+}
+
+// undo takes the task back because of cause, and returns that; if somebody works
+// on the task already, it returns the task.
+func (c *Client) undo(ctx context.Context, t Task, cause error) (Task, error) {
+	if alive, ok := c.takeBack(ctx, t); ok {
+		return alive, nil
+	}
+	return Task{}, cause
+}
+
+// takeBack deletes a task that nobody has touched since it was stored. If
+// somebody has, it is alive.
+func (c *Client) takeBack(ctx context.Context, t Task) (alive Task, ok bool) {
+	err := aside(ctx, portTimeout, func(ctx context.Context) error {
+		err := retry(ctx, portTimeout, func(ctx context.Context) error {
+			return c.cfg.Backend.Store.Delete(ctx, t.ID, t.Version)
+		})
+		if errors.Is(err, ErrConflict) {
+			alive, err = c.cfg.Backend.Store.Get(ctx, t.ID)
+			ok = err == nil
+			return err
+		}
+		if err == nil || errors.Is(err, ErrNotFound) {
+			// An entry that is there all the same would only be skipped.
+			_, _ = c.cfg.Backend.Queue.Cancel(ctx, t.ID)
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		c.cfg.Logger.Error("could not take back a task that was not queued", "task", t.ID, "error", err)
+	}
+	return alive, ok
+}
+
+// Cancel asks for the task's end and returns the task as it is then: cancelled
+// at once if it was waiting, still running if a worker has to stop it. A program
+// that ends by itself before the worker hears of it keeps its own result.
+//
+// ErrConflict: it is finished already. ErrNotFound: no such task. After any other
+// error Cancel may be called again.
+func (c *Client) Cancel(ctx context.Context, id TaskID) (Task, error) {
+	for {
+		t, err := c.Get(ctx, id)
+		if err != nil {
+			return Task{}, err
+		}
+		if t.Status.Terminal() {
+			return t, fmt.Errorf("task is %s already: %w", t.Status, ErrConflict)
+		}
+		t, err = c.cancel(ctx, t)
+		if !errors.Is(err, ErrConflict) {
+			return t, err
+		}
+	}
+}
+
+// cancel cancels a task that was just read. ErrConflict: it changed meanwhile.
+func (c *Client) cancel(ctx context.Context, t Task) (Task, error) {
+	store, queue := c.cfg.Backend.Store, c.cfg.Backend.Queue
+	if t.Status == ports.StatusRunning {
+		// The record first: the queue may lose its flag, the record does not.
+		if t.CancelRequestedAt.IsZero() {
+			asked, err := cancelRequested(t, now())
+			if err != nil {
+				return t, err
+			}
+			if t, err = store.Update(ctx, asked); err != nil {
+				return t, fmt.Errorf("noting the cancel: %w", err)
+			}
+		}
+		found, err := queue.Cancel(ctx, t.ID)
+		switch {
+		case err == nil && found == ports.CancelledLeased:
+			return t, nil
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return t, fmt.Errorf("telling the worker: %w", err)
+		}
+		// No worker holds it: the one that did has died.
+	}
+	next, err := cancelled(t, now())
+	if err != nil {
+		return t, err
+	}
+	done, err := store.Update(ctx, next)
+	if err != nil {
+		return t, fmt.Errorf("cancelling the task: %w", err)
+	}
+	_ = aside(ctx, portTimeout, func(ctx context.Context) error {
+		_, err := queue.Cancel(ctx, t.ID) // what stays in the queue is skipped
+		return err
+	})
+	c.publish(ctx, endEvent(done))
+	return done, nil
+}
+
+// publish tells people, as well as it can: the record is the truth.
+func (c *Client) publish(ctx context.Context, e Event) {
+	err := aside(ctx, publishTimeout, func(ctx context.Context) error {
+		return retry(ctx, publishTimeout, func(ctx context.Context) error {
+			_, err := c.cfg.Backend.Events.Publish(ctx, e)
+			return err
+		})
+	})
+	if err != nil {
+		c.cfg.Logger.Warn("could not publish an event", "task", e.Task, "type", e.Type, "error", err)
+	}
+}
+
+// entryOf is the task's entry in the queue.
+func entryOf(t Task) ports.Entry {
+	return ports.Entry{Task: t.ID, Queue: t.Spec.Queue, Priority: t.Spec.Priority}
+}
