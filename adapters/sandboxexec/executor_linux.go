@@ -1,0 +1,238 @@
+//go:build amd64 || arm64
+
+package sandboxexec
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/net/bpf"
+
+	"github.com/task-runner/task-runner/internal/runner"
+	"github.com/task-runner/task-runner/internal/seccomp"
+	"github.com/task-runner/task-runner/internal/warmpool"
+	"github.com/task-runner/task-runner/ports"
+)
+
+// defaultDisk is the size of the writable file system of a sandbox that waits in
+// the pool. A job with another limit has it changed, which costs a little.
+const defaultDisk = 64 << 20
+
+// Executor runs each job in a sandbox of its own. It is safe for concurrent use.
+type Executor struct {
+	nursery *nursery
+	cgroups *cgroups
+	filter  []bpf.RawInstruction
+	lastCap uintptr
+	null    *os.File
+	uids    *userIDs
+	pool    *warmpool.Pool[struct{}, *sandbox]
+
+	alive     atomic.Int64
+	leaks     atomic.Int64
+	takeDowns sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	leak   error // of the first sandbox that could not be taken down whole
+	jobs   sync.WaitGroup
+	// killJobs ends the context of all jobs.
+	killJobs context.CancelFunc
+	jobsCtx  context.Context
+	freed    error
+	free     sync.Once
+}
+
+var _ ports.Executor = (*Executor)(nil)
+
+// New prepares what all sandboxes share and begins to fill the pool. It refuses
+// where a limit cannot be enforced, with an error that says what to mend, and
+// leaves nothing behind then. The caller closes the executor.
+func New(cfg Config) (*Executor, error) {
+	x := &Executor{uids: newUserIDs()}
+	if err := x.setUp(cfg); err != nil {
+		x.release()
+		return nil, fmt.Errorf("setting up the sandbox executor: %w", err)
+	}
+	return x, nil
+}
+
+func (x *Executor) setUp(cfg Config) error {
+	if os.Geteuid() != 0 {
+		return errors.New("it needs root to enforce its limits: run as root, or use another executor")
+	}
+	rootfs, err := filepath.Abs(cmp.Or(cfg.Rootfs, "/"))
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(rootfs); err != nil {
+		return fmt.Errorf("looking at the root file system: %w", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("the root file system %s is not a folder", rootfs)
+	}
+	supervisor, err := runner.Binary(runtime.GOARCH)
+	if err != nil {
+		return err
+	}
+	if x.filter, err = seccomp.Filter(runtime.GOARCH, false); err != nil {
+		return err
+	}
+	if x.lastCap, err = lastCapability(); err != nil {
+		return err
+	}
+	if x.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if x.nursery, err = newNursery(rootfs, supervisor); err != nil {
+		return fmt.Errorf("%w (in a container, it has to be a privileged one)", err)
+	}
+	if x.cgroups, err = newCgroups(cfg.CgroupParent); err != nil {
+		return err
+	}
+	x.jobsCtx, x.killJobs = context.WithCancel(context.Background())
+	size := cfg.Pool
+	if size == 0 {
+		size = 2 * runtime.GOMAXPROCS(0)
+	}
+	x.pool = warmpool.New(warmpool.Config[struct{}, *sandbox]{
+		Make:     func(ctx context.Context, _ struct{}) (*sandbox, error) { return x.newSandbox(ctx) },
+		Discard:  (*sandbox).discard,
+		Healthy:  (*sandbox).healthy,
+		Size:     max(0, size),
+		MaxMakes: runtime.GOMAXPROCS(0),
+	})
+	x.pool.Warm(struct{}{})
+	return nil
+}
+
+// Check starts a sandbox and takes it down again.
+func (x *Executor) Check(ctx context.Context) error {
+	_, done, err := x.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	s, err := x.newSandbox(ctx)
+	if err != nil {
+		return fmt.Errorf("trying a sandbox: %w", err)
+	}
+	s.discard()
+	return nil
+}
+
+// Run implements ports.Executor.
+func (x *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error) {
+	if err := validate(job); err != nil {
+		return ports.Outcome{}, err
+	}
+	jobCtx, done, err := x.begin(ctx)
+	if err != nil {
+		return ports.Outcome{}, err
+	}
+	defer done()
+	s, _, err := x.pool.Get(jobCtx, struct{}{})
+	if err != nil {
+		return x.said(ctx, ports.Outcome{Cause: ports.CauseCancelled, ExitCode: -1}, fmt.Errorf("getting a sandbox: %w", err))
+	}
+	defer s.discard()
+	o, err := s.run(jobCtx, job)
+	return x.said(ctx, o, err)
+}
+
+// begin counts a job in. Its context ends with the caller's, and when Close loses
+// its patience.
+func (x *Executor) begin(ctx context.Context) (context.Context, func(), error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return nil, nil, fmt.Errorf("sandbox executor: %w", ports.ErrClosed)
+	}
+	x.jobs.Add(1)
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(x.jobsCtx, cancel)
+	return ctx, func() { stop(); cancel(); x.jobs.Done() }, nil
+}
+
+// said makes an error of a job say whose wish ended it.
+func (x *Executor) said(ctx context.Context, o ports.Outcome, err error) (ports.Outcome, error) {
+	switch {
+	case err == nil:
+		return o, nil
+	case ctx.Err() != nil:
+		return o, fmt.Errorf("%w: %w", ctx.Err(), err)
+	case x.jobsCtx.Err() != nil:
+		return o, fmt.Errorf("sandbox executor: %w", ports.ErrClosed)
+	}
+	return ports.Outcome{}, err
+}
+
+// Close implements ports.Executor.
+func (x *Executor) Close(ctx context.Context) error {
+	x.mu.Lock()
+	x.closed = true
+	x.mu.Unlock()
+	stop := context.AfterFunc(ctx, x.killJobs)
+	x.jobs.Wait()
+	stop()
+	x.free.Do(func() {
+		x.killJobs()
+		x.freed = errors.Join(x.pool.Close(context.WithoutCancel(ctx)), x.release())
+	})
+	return x.freed
+}
+
+// release frees what setUp took, after the last sandbox is gone.
+func (x *Executor) release() error {
+	x.takeDowns.Wait()
+	err := x.leak
+	if x.cgroups != nil {
+		err = errors.Join(err, x.cgroups.remove())
+	}
+	if x.nursery != nil {
+		err = errors.Join(err, x.nursery.Close())
+	}
+	if x.null != nil {
+		err = errors.Join(err, x.null.Close())
+	}
+	return err
+}
+
+// Stats returns the counts.
+func (x *Executor) Stats() Stats {
+	p := x.pool.Stats()
+	return Stats{Warm: p.Hits, Cold: p.Misses, Ready: p.Ready, Alive: int(x.alive.Load()), Leaked: x.leaks.Load()}
+}
+
+// leaked notes that a sandbox could not be taken down whole.
+func (x *Executor) leaked(err error) {
+	x.leaks.Add(1)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.leak == nil {
+		x.leak = err
+	}
+}
+
+func lastCapability() (uintptr, error) {
+	text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return 0, fmt.Errorf("asking for the kernel's last capability: %w", err)
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 8)
+	if err != nil {
+		return 0, fmt.Errorf("asking for the kernel's last capability: %w", err)
+	}
+	return uintptr(n), nil
+}

@@ -1,0 +1,182 @@
+//go:build amd64 || arm64
+
+package sandboxexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/task-runner/task-runner/internal/cgroup"
+	"github.com/task-runner/task-runner/internal/runner"
+	"github.com/task-runner/task-runner/ports"
+)
+
+// starvedGrace is how long past a step's timeout its processes may still be
+// there before the host kills them: a program can starve its supervisor of CPU.
+const starvedGrace = time.Second
+
+// A run is one job in its sandbox, seen from the host. Its methods are the
+// session's handlers and are called by one goroutine.
+type run struct {
+	sandbox *sandbox
+	job     ports.Job
+	req     *runner.Request
+	before  cgroup.Counters
+
+	step    int
+	start   time.Time
+	overdue *time.Timer
+	starved atomic.Bool
+	bytes   [2]int64
+	deaf    [2]bool // a writer that failed gets nothing more
+	lastAt  time.Duration
+	lastCPU time.Duration
+}
+
+func (r *run) started(step int) {
+	r.step = step
+	if r.start.IsZero() {
+		r.start = time.Now()
+		if r.job.Started != nil {
+			r.job.Started()
+		}
+	} else {
+		r.overdue.Stop()
+	}
+	r.overdue = time.AfterFunc(r.req.Steps[step].Timeout+starvedGrace, func() {
+		// A supervisor that is alone has done its duty and only waits for its
+		// output to be taken.
+		if !r.sandbox.alone() {
+			r.starved.Store(true)
+			r.sandbox.kill()
+		}
+	})
+}
+
+func (r *run) ended() {
+	if r.overdue != nil {
+		r.overdue.Stop()
+	}
+}
+
+func (r *run) stdout(p []byte) { r.write(0, r.job.Stdout, p) }
+func (r *run) stderr(p []byte) { r.write(1, r.job.Stderr, p) }
+
+func (r *run) write(stream int, w io.Writer, p []byte) {
+	r.bytes[stream] += int64(len(p))
+	if w == nil || r.deaf[stream] {
+		return
+	}
+	if _, err := w.Write(p); err != nil {
+		r.deaf[stream] = true
+	}
+}
+
+// sample is called at the supervisor's pace, and looks at the host's counters.
+func (r *run) sample(runner.Sample) {
+	at, now := time.Since(r.start), r.sandbox.counters.Read()
+	if r.start.IsZero() || r.job.Sample == nil || now.CPU == nil || now.Memory == nil || at <= r.lastAt {
+		return
+	}
+	r.job.Sample(ports.Sample{
+		At:     at,
+		CPU:    max(0, float64(*now.CPU-r.lastCPU)/float64(at-r.lastAt)),
+		Memory: max(0, *now.Memory-*r.before.Memory),
+	})
+	r.lastAt, r.lastCPU = at, *now.CPU
+}
+
+// outcome judges what the supervisor reports by what the host itself counted.
+func (r *run) outcome(ctx context.Context, report *runner.Report, err error) (ports.Outcome, error) {
+	after := r.sandbox.counters.Read()
+	oom := after.OOMKills != nil && *after.OOMKills > *r.before.OOMKills
+	if report == nil {
+		// The supervisor is gone: say what the host knows, if that explains it.
+		report = &runner.Report{Step: r.step, ExitCode: -1, StdoutBytes: r.bytes[0], StderrBytes: r.bytes[1]}
+		if !r.start.IsZero() {
+			report.Wall = time.Since(r.start)
+		}
+		switch {
+		case ctx.Err() != nil:
+			report.End = runner.EndCancelled
+		case r.starved.Load() || errors.Is(err, runner.ErrUnresponsive):
+			report.End, err = runner.EndTimeout, nil
+		case oom:
+			report.End, report.Signal, err = runner.EndSignal, int(syscall.SIGKILL), nil
+		default:
+			return ports.Outcome{}, err
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		return ports.Outcome{}, err
+	}
+	if report.End == runner.EndNotStarted {
+		return ports.Outcome{}, ports.Invalid("language", "%s cannot be run here: %s", r.job.Language.Name, report.Message)
+	}
+	if report.End != runner.EndCancelled {
+		err = nil
+	}
+
+	o := ports.Outcome{
+		ExitCode:    -1,
+		StdoutBytes: report.StdoutBytes,
+		StderrBytes: report.StderrBytes,
+		Usage:       r.usage(report.Wall, after),
+	}
+	if report.Signal != 0 {
+		o.Signal = signalName(report.Signal)
+	}
+	step := r.req.Steps[min(report.Step, len(r.req.Steps)-1)]
+	switch report.End {
+	case runner.EndExit:
+		o.Cause, o.ExitCode = ports.CauseExit, report.ExitCode
+	case runner.EndSignal:
+		o.Cause = ports.CauseSignal
+	case runner.EndTimeout:
+		o.Cause, o.Signal = ports.CauseTimeout, "SIGKILL"
+		o.Message = fmt.Sprintf("the %s step ran for longer than %s", step.Name, step.Timeout)
+	case runner.EndOutput:
+		o.Cause, o.Signal = ports.CauseOutputLimit, "SIGKILL"
+		o.Message = fmt.Sprintf("the program wrote more than %d bytes to one of its streams", r.req.OutputKill)
+	case runner.EndCancelled:
+		o.Cause = ports.CauseCancelled
+	}
+	died := o.Cause == ports.CauseSignal || o.Cause == ports.CauseExit && o.ExitCode != 0
+	switch {
+	case died && oom:
+		o.Cause, o.ExitCode = ports.CauseOOM, -1
+		o.Message = "the program needed more memory than its limit"
+	case died && report.Step < len(r.req.Steps)-1:
+		o.Message = "the " + step.Name + " step failed"
+	}
+	return o, err
+}
+
+// usage is what the host counted since the request. The supervisor's own share,
+// about a millisecond and some kilobytes, is part of it.
+func (r *run) usage(wall time.Duration, after cgroup.Counters) ports.Usage {
+	u := ports.Usage{WallTime: &wall}
+	if after.CPU != nil {
+		u.CPUTime = new(*after.CPU - *r.before.CPU)
+	}
+	if after.PeakMemory != nil {
+		u.PeakMemory = new(max(0, *after.PeakMemory-*r.before.Memory))
+	}
+	return u
+}
+
+// signalName returns the name of a signal as signal(7) has it.
+func signalName(n int) string {
+	if name := unix.SignalName(syscall.Signal(n)); name != "" {
+		return name
+	}
+	const sigrtmin = 34 // as the C library numbers it
+	return fmt.Sprintf("SIGRTMIN+%d", n-sigrtmin)
+}

@@ -1,0 +1,219 @@
+//go:build amd64 || arm64
+
+package sandboxexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/task-runner/task-runner/internal/cgroup"
+	"github.com/task-runner/task-runner/internal/runner"
+	"github.com/task-runner/task-runner/ports"
+)
+
+// A sandbox is a supervisor, waiting in its namespaces and control groups for the
+// one task that it is for.
+type sandbox struct {
+	x        *Executor
+	pid      int
+	pidfd    *os.File
+	uid      int
+	group    *group
+	counters *cgroup.Reader
+	session  *runner.Session
+	// exited is closed when the supervisor, and with it every process of its PID
+	// namespace, has ended and been reaped.
+	exited chan struct{}
+}
+
+// newSandbox starts a sandbox and waits until its supervisor is ready.
+func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
+	s := &sandbox{x: x, uid: x.uids.take(), exited: make(chan struct{})}
+	started := false
+	defer func() {
+		if err != nil && !started {
+			close(s.exited)
+			s.takeDown()
+		}
+	}()
+	if s.group, err = x.cgroups.make(strconv.Itoa(s.uid)); err != nil {
+		return nil, err
+	}
+	s.counters = s.group.counters()
+
+	requests, toSupervisor, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer requests.Close()
+	fromSupervisor, frames, err := os.Pipe()
+	if err != nil {
+		toSupervisor.Close()
+		return nil, err
+	}
+	defer frames.Close()
+	s.session = runner.NewSession(toSupervisor, fromSupervisor)
+
+	program := enter(birth{
+		nursery: x.nursery, cgroups: s.group.joiners,
+		requests: requests, frames: frames, null: x.null,
+		uid: s.uid, disk: defaultDisk, filter: x.filter, lastCap: x.lastCap,
+	})
+	if s.pid, s.pidfd, err = program.start(bornInto, s.group.dir); err != nil {
+		return nil, fmt.Errorf("starting a sandbox: %w", err)
+	}
+	started = true
+	x.alive.Add(1)
+	s.group.born()
+	// The supervisor has the other ends now; without these here it would not see
+	// ours close, nor we its.
+	requests.Close()
+	frames.Close()
+	go func() {
+		reap(s.pid)
+		close(s.exited)
+	}()
+
+	if _, err := s.session.Ready(ctx); err != nil {
+		s.discard()
+		return nil, fmt.Errorf("waiting for a sandbox to be ready: %w", err)
+	}
+	return s, nil
+}
+
+// kill ends every process of the sandbox and returns when none is left. It can
+// take a moment where there are many.
+func (s *sandbox) kill() {
+	select {
+	case <-s.exited:
+		return
+	default:
+	}
+	s.group.unthrottle()
+	unix.PidfdSendSignal(int(s.pidfd.Fd()), unix.SIGKILL, nil, 0)
+	<-s.exited
+}
+
+// discard takes the sandbox down behind the caller's back. Close waits for it.
+func (s *sandbox) discard() {
+	s.x.takeDowns.Go(func() {
+		s.session.Close()
+		select {
+		case <-s.exited:
+		case <-time.After(exitGrace):
+			s.kill()
+		}
+		s.takeDown()
+		s.x.alive.Add(-1)
+	})
+}
+
+// exitGrace is how long a supervisor may take to end by itself once its
+// connection is closed.
+const exitGrace = time.Second
+
+// takeDown frees what the sandbox held, once no process of it is left.
+func (s *sandbox) takeDown() {
+	if s.session != nil {
+		s.session.Close()
+	}
+	if s.pidfd != nil {
+		s.pidfd.Close()
+	}
+	if s.counters != nil {
+		s.counters.Close()
+	}
+	if s.group != nil {
+		if err := s.group.remove(); err != nil {
+			// A group that cannot be removed has something in it. Its user ID is
+			// not given to anybody else.
+			s.x.leaked(err)
+			return
+		}
+	}
+	s.x.uids.give(s.uid)
+}
+
+// healthy reports whether the supervisor still waits.
+func (s *sandbox) healthy() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// run does the job in the sandbox and leaves no process of it.
+func (s *sandbox) run(ctx context.Context, job ports.Job) (ports.Outcome, error) {
+	if err := s.resize(job.Spec.Limits.Disk); err != nil {
+		return ports.Outcome{}, err
+	}
+	before := s.counters.Read()
+	if before.CPU == nil || before.Memory == nil || before.OOMKills == nil {
+		return ports.Outcome{}, errors.New("the kernel does not tell what the control group uses")
+	}
+	if err := s.group.limit(job.Spec.Limits, *before.Memory, runner.Threads); err != nil {
+		return ports.Outcome{}, err
+	}
+	r := &run{sandbox: s, job: job, req: request(job), before: before, lastCPU: *before.CPU}
+	report, err := s.session.Run(ctx, r.req, runner.Handlers{
+		Started: r.started, Stdout: r.stdout, Stderr: r.stderr, Sample: r.sample,
+	})
+	r.ended()
+	// Nothing is believed that can be looked up: unless the host sees the
+	// supervisor alone, the sandbox ends here and now.
+	if err != nil || !s.alone() {
+		s.kill()
+	}
+	return r.outcome(ctx, report, err)
+}
+
+// alone reports whether the supervisor is the only process of the sandbox.
+func (s *sandbox) alone() bool {
+	procs, err := os.ReadFile(filepath.Join(s.group.dirs["pids"], "cgroup.procs"))
+	if err != nil {
+		return false
+	}
+	for pid := range strings.FieldsSeq(string(procs)) {
+		if pid != strconv.Itoa(s.pid) {
+			return false
+		}
+	}
+	return true
+}
+
+// resize changes the size of the writable file system from outside.
+func (s *sandbox) resize(disk int64) error {
+	if disk == defaultDisk {
+		return nil
+	}
+	dir, err := unix.Open(fmt.Sprintf("/proc/%d/root%s", s.pid, writableDir), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("opening the sandbox's disk: %w", err)
+	}
+	defer unix.Close(dir)
+	fs, err := unix.Fspick(dir, "", unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("picking the sandbox's disk: %w", err)
+	}
+	defer unix.Close(fs)
+	size, inodes := diskOptions(disk)
+	err = errors.Join(
+		unix.FsconfigSetString(fs, "size", size),
+		unix.FsconfigSetString(fs, "nr_inodes", inodes),
+		unix.FsconfigReconfigure(fs),
+	)
+	if err != nil {
+		return fmt.Errorf("setting the size of the sandbox's disk: %w", err)
+	}
+	return nil
+}
