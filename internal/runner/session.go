@@ -83,13 +83,11 @@ type Handlers struct {
 // Session is the conversation with one supervisor, for one task. Ready and Run
 // are called by one goroutine; Close may be called by any.
 type Session struct {
-	stdin  io.WriteCloser
-	stdout io.ReadCloser
-	frames *frame.Reader
-
-	closeStdin, closeStdout func() error
-	ready                   bool
-	used                    bool
+	frames      *reader
+	stdin       io.Writer
+	closeStdin  func() error
+	closeStdout func() error
+	ready, used bool
 }
 
 // NewSession returns a session with the supervisor whose stdin and stdout these
@@ -98,9 +96,8 @@ type Session struct {
 // connection, closing stdin must close its writing half only.
 func NewSession(stdin io.WriteCloser, stdout io.ReadCloser) *Session {
 	return &Session{
+		frames:      newReader(stdout),
 		stdin:       stdin,
-		stdout:      stdout,
-		frames:      frame.NewReader(stdout),
 		closeStdin:  sync.OnceValue(stdin.Close),
 		closeStdout: sync.OnceValue(stdout.Close),
 	}
@@ -113,9 +110,37 @@ func (s *Session) Close() error {
 }
 
 // Ready waits until the supervisor says that it waits for its request. After an
-// error the session is of no use.
+// error the session is closed.
 func (s *Session) Ready(ctx context.Context) (Ready, error) {
-	panic("unwritten")
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	ready, err := s.awaitReady()
+	if !stop() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = s.Close()
+		return Ready{}, fmt.Errorf("waiting for the supervisor: %w", err)
+	}
+	s.ready = true
+	return ready, nil
+}
+
+func (s *Session) awaitReady() (Ready, error) {
+	if s.ready || s.used {
+		return Ready{}, errUsed
+	}
+	t, payload, err := s.frames.next()
+	if err != nil {
+		return Ready{}, err
+	}
+	if t != frame.TypeReady {
+		return Ready{}, violation("it did not start with Ready")
+	}
+	ready, err := frame.ParseReady(payload)
+	if err != nil {
+		return Ready{}, violation("%w", err)
+	}
+	return ready, nil
 }
 
 // Run sends the request and returns the report on how the task ended, by which
@@ -129,7 +154,88 @@ func (s *Session) Ready(ctx context.Context) (Ready, error) {
 // was sent, and else ErrProtocol, ErrLost or ErrUnresponsive: the attempt is lost
 // and the launcher kills the sandbox. A nil report means that none came.
 func (s *Session) Run(ctx context.Context, req *Request, h Handlers) (*Report, error) {
-	panic("unwritten")
+	message, err := frame.AppendRequest(nil, req)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	if !s.ready {
+		if _, err := s.Ready(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.used {
+		return nil, errUsed
+	}
+	s.used = true
+
+	book := newLedger(req, h)
+	dog := newWatchdog(patience(req), func() { _ = s.Close() })
+	defer dog.pause()
+	stop := context.AfterFunc(ctx, func() {
+		book.cancelled.Store(true)
+		_ = s.closeStdin()
+		dog.shorten(cancelGrace)
+	})
+	report, err := s.converse(message, book, dog)
+	cancelled := !stop()
+	if err != nil {
+		_ = s.Close()
+		if dog.bit() {
+			err = ErrUnresponsive
+		}
+	}
+	switch {
+	case cancelled && err != nil:
+		err = fmt.Errorf("running the task: %w: %w", ctx.Err(), err)
+	case cancelled:
+		err = fmt.Errorf("running the task: %w", ctx.Err())
+	case err != nil:
+		err = fmt.Errorf("running the task: %w", err)
+	}
+	return report, err
+}
+
+// converse sends the request and takes frames until the report is there. The
+// supervisor writes nothing before it has read the whole request, so that the two
+// cannot block each other.
+func (s *Session) converse(message []byte, book *ledger, dog *watchdog) (*Report, error) {
+	if _, err := s.stdin.Write(message); err != nil && !book.cancelled.Load() {
+		return nil, fmt.Errorf("%w while it was sent the request: %w", ErrLost, err)
+	}
+	for {
+		t, payload, err := s.frames.next()
+		if err != nil {
+			return nil, err
+		}
+		dog.pause()
+		report, err := book.enter(t, payload)
+		dog.resume()
+		if err != nil {
+			return nil, err
+		}
+		if report != nil {
+			if s.frames.more() {
+				return nil, violation("bytes follow the result")
+			}
+			return report, nil
+		}
+	}
+}
+
+// patience is how long a supervisor may take for the request, the time that the
+// launcher's handlers take not counted.
+func patience(req *Request) time.Duration {
+	d := setupGrace
+	for i := range req.Steps {
+		d += req.Steps[i].Timeout
+	}
+	return d
+}
+
+var errUsed = errors.New("the session was used before")
+
+func violation(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrProtocol, fmt.Errorf(format, args...))
 }
 
 func invalid(err error) error {

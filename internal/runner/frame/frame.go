@@ -14,10 +14,7 @@
 // small and starts quickly.
 package frame
 
-import (
-	"encoding/binary"
-	"io"
-)
+import "encoding/binary"
 
 // Version is the protocol's version. Both sides refuse any other one: the
 // launcher carries the supervisor that it talks to.
@@ -81,57 +78,20 @@ func PutHeader(b []byte, t Type, size int) {
 	binary.BigEndian.PutUint32(b[1:HeaderSize], uint32(size))
 }
 
-// ParseHeader checks and splits a header of HeaderSize bytes. Only the types
-// that want names are accepted.
-func ParseHeader(h []byte, want func(Type) bool) (Type, int, error) {
+// ParseHeader checks and splits the header in the first HeaderSize bytes of h.
+// Whether the type is one that the peer may send is the caller's to check.
+func ParseHeader(h []byte) (t Type, size int, err error) {
 	if len(h) < HeaderSize {
 		return 0, 0, &Error{"frame", "is cut short"}
 	}
-	t := Type(h[0])
+	t = Type(h[0])
 	limit, known := t.max()
-	if !known || !want(t) {
-		return 0, 0, &Error{"frame", "is of a type that is not expected here"}
+	if !known {
+		return 0, 0, &Error{"frame", "is of an unknown type"}
 	}
-	size := binary.BigEndian.Uint32(h[1:HeaderSize])
-	if uint64(size) > uint64(limit) {
+	n := binary.BigEndian.Uint32(h[1:HeaderSize])
+	if uint64(n) > uint64(limit) {
 		return 0, 0, &Error{"frame", "is longer than its type allows"}
 	}
-	return t, int(size), nil
-}
-
-// FromSupervisor reports whether a supervisor may send frames of type t.
-func FromSupervisor(t Type) bool { return t >= TypeReady && t <= TypeResult }
-
-// FromLauncher reports whether a launcher may send frames of type t.
-func FromLauncher(t Type) bool { return t == TypeRequest }
-
-// A Reader reads the frames that a supervisor sends. It holds one frame at a
-// time, in a buffer of its own.
-type Reader struct {
-	r   io.Reader
-	buf [HeaderSize + MaxData]byte
-}
-
-// NewReader returns a Reader on r.
-func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
-
-// Next returns the next frame; its payload is valid until the next call. The
-// error is io.EOF at the end between two frames, io.ErrUnexpectedEOF within one,
-// an *Error for a bad header, or the reader's own.
-func (r *Reader) Next() (Type, []byte, error) {
-	if _, err := io.ReadFull(r.r, r.buf[:HeaderSize]); err != nil {
-		return 0, nil, err
-	}
-	t, size, err := ParseHeader(r.buf[:HeaderSize], FromSupervisor)
-	if err != nil {
-		return 0, nil, err
-	}
-	payload := r.buf[HeaderSize : HeaderSize+size]
-	if _, err := io.ReadFull(r.r, payload); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return 0, nil, err
-	}
-	return t, payload, nil
+	return t, int(n), nil
 }
