@@ -1,0 +1,179 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/taskrunner"
+)
+
+// Config is what an API is built from. Every field but Client has a default.
+type Config struct {
+	// Client does the work. Required.
+	Client *taskrunner.Client
+	// Ready are asked by /readyz, which says "ready" when none returns an error.
+	Ready []Check
+	// PublicURL is where clients reach this API, "https://run.example.com" or
+	// with a path; it is what URLs in answers start with. Default: the scheme
+	// and the host of the request.
+	PublicURL string
+	// AllowedHosts are the names or addresses, without port, that the Host header
+	// may have; "localhost", "127.0.0.1" and "::1" for a server on a loopback
+	// address. Default: any.
+	AllowedHosts []string
+	// AllowedOrigins are the origins ("https://ui.example.com") of the web pages
+	// that may call this API from another origin. Default: none.
+	AllowedOrigins []string
+	// MaxReaders bounds the streams and waiting submissions served at once.
+	// Default: 20000.
+	MaxReaders int
+	// MaxWait is the greatest value of the query parameter wait. Default: 60 s.
+	MaxWait time.Duration
+	// WriteTimeout is how long a client may take to accept one write; a slower
+	// one is cut off and may resume. Default: 10 s.
+	WriteTimeout time.Duration
+	// LogURLTTL is how long presigned log URLs are good. Default: 15 min.
+	LogURLTTL time.Duration
+	// Version is shown in the API's description. Default: "dev".
+	Version string
+	// Logger gets the errors that clients are not shown. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// Check is one condition of readiness.
+type Check struct {
+	// Name is shown by /readyz.
+	Name string
+	// Ready returns an error, which is logged and not shown, unless all is well.
+	// It may be called at any time and has to end with its context.
+	Ready func(ctx context.Context) error
+}
+
+// API serves HTTP; see New. It is safe for concurrent use.
+type API struct {
+	cfg     Config
+	client  *taskrunner.Client
+	log     *slog.Logger
+	mux     *http.ServeMux
+	origins map[string]bool
+	hosts   map[string]bool
+	csrf    *http.CrossOriginProtection
+	maxBody int64
+
+	readers  atomic.Int64
+	ready    readiness
+	draining context.Context
+	drain    context.CancelFunc
+}
+
+// New returns an API for cfg. ErrInvalid: cfg is not complete or not sound.
+func New(cfg Config) (*API, error) {
+	if cfg.Client == nil {
+		return nil, ports.Invalid("client", "is required")
+	}
+	if cfg.MaxReaders < 0 || cfg.MaxWait < 0 || cfg.WriteTimeout < 0 || cfg.LogURLTTL < 0 {
+		return nil, ports.Invalid("config", "must not have negative bounds")
+	}
+	orDefault(&cfg.MaxReaders, 20000)
+	orDefault(&cfg.MaxWait, time.Minute)
+	orDefault(&cfg.WriteTimeout, 10*time.Second)
+	orDefault(&cfg.LogURLTTL, 15*time.Minute)
+	orDefault(&cfg.Version, "dev")
+	orDefault(&cfg.Logger, slog.Default())
+
+	a := &API{
+		cfg:     cfg,
+		client:  cfg.Client,
+		log:     cfg.Logger,
+		hosts:   map[string]bool{},
+		origins: map[string]bool{},
+		csrf:    http.NewCrossOriginProtection(),
+		maxBody: maxBody(cfg.Client.Policy()),
+		ready:   readiness{checks: cfg.Ready, log: cfg.Logger},
+	}
+	if cfg.PublicURL != "" {
+		u, err := url.Parse(cfg.PublicURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, ports.Invalid("public_url", "must be an http or https URL without query, not %q", cfg.PublicURL)
+		}
+		a.cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
+	}
+	for _, h := range cfg.AllowedHosts {
+		name := hostName(h)
+		if name == "" || (name != canonicalHost(strings.Trim(h, "[]")) && net.ParseIP(h) == nil) {
+			return nil, ports.Invalid("allowed_hosts", "must be names or addresses without port, not %q", h)
+		}
+		a.hosts[name] = true
+	}
+	for _, o := range cfg.AllowedOrigins {
+		if err := a.csrf.AddTrustedOrigin(o); err != nil {
+			return nil, fmt.Errorf("%w: %w", ports.Invalid("allowed_origins", "must be origins like https://ui.example.com, not %q", o), err)
+		}
+		a.origins[o] = true
+	}
+	for _, c := range cfg.Ready {
+		if c.Name == "" || c.Ready == nil {
+			return nil, ports.Invalid("ready", "must have checks with a name and a function")
+		}
+	}
+	a.draining, a.drain = context.WithCancel(context.Background())
+	if err := a.routes(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Drain ends every stream and every waiting submission, so that their readers
+// connect again, to another instance; /readyz says "draining" from now on. The
+// rest is served as before. It returns at once and may be called again.
+func (a *API) Drain() { a.drain() }
+
+// NewServer returns a server for api on addr with the timeouts recommended for
+// it, whose Shutdown drains api first.
+func NewServer(addr string, api *API) *http.Server {
+	srv := &http.Server{
+		Addr:              addr,
+		Handler:           api,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(api.log.Handler(), slog.LevelWarn),
+	}
+	srv.RegisterOnShutdown(api.Drain)
+	return srv
+}
+
+var errDraining = errors.New("the server is shutting down")
+
+// untilDrain returns a context that also ends, with errDraining as its cause,
+// when the API drains.
+func (a *API) untilDrain(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(a.draining, func() { cancel(errDraining) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// enter counts one more reader in, unless there are too many.
+func (a *API) enter() (leave func(), ok bool) {
+	if a.readers.Add(1) > int64(a.cfg.MaxReaders) {
+		a.readers.Add(-1)
+		return nil, false
+	}
+	return func() { a.readers.Add(-1) }, true
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,203 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// exchange is one request with its response, as handlers see them.
+type exchange struct {
+	api *API
+	// id names the request in the log and in problems.
+	id string
+	r  *http.Request
+	w  *response
+	// query is set before a handler is called.
+	query query
+}
+
+type exchangeKey struct{}
+
+// exchangeOf returns the exchange that ServeHTTP put into ctx.
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+func (x *exchange) context() context.Context { return x.r.Context() }
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{api: a, id: requestID(r)}
+	x.w = &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: a.cfg.WriteTimeout}
+	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	defer x.recoverPanic()
+
+	h := w.Header()
+	h.Set("X-Request-Id", x.id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+
+	if len(a.hosts) > 0 && !a.hosts[hostName(r.Host)] {
+		x.fail(newProblem(http.StatusMisdirectedRequest, "unknown_host", "This server does not answer to that host name."))
+		return
+	}
+	if a.cors(x) {
+		return
+	}
+	if a.csrf.Check(r) != nil {
+		x.fail(newProblem(http.StatusForbidden, "cross_origin", "Calls from web pages of other origins are not allowed."))
+		return
+	}
+	if handler, pattern := a.mux.Handler(x.r); pattern == "" {
+		x.fail(unrouted(handler, x.r, h))
+		return
+	}
+	a.mux.ServeHTTP(x.w, x.r)
+}
+
+// cors lets the allowed origins read answers, and answers their preflights; it
+// reports whether it did the latter.
+func (a *API) cors(x *exchange) bool {
+	if len(a.origins) == 0 {
+		return false
+	}
+	h := x.w.Header()
+	h.Add("Vary", "Origin")
+	origin := x.r.Header.Get("Origin")
+	if !a.origins[origin] {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "Content-Range, ETag, Location, Retry-After, X-Request-Id")
+	if x.r.Method != http.MethodOptions || x.r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Idempotency-Key, If-Range, Last-Event-ID, Range, X-Request-Id")
+	h.Set("Access-Control-Max-Age", "600")
+	x.w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// unrouted turns the mux's own answer to a request that no route takes into a
+// problem, keeping its Allow header.
+func unrouted(mux http.Handler, r *http.Request, h http.Header) *Problem {
+	answer := &discard{header: http.Header{}}
+	mux.ServeHTTP(answer, r)
+	if answer.status == http.StatusMethodNotAllowed {
+		h.Set("Allow", answer.header.Get("Allow"))
+		return newProblem(answer.status, "method_not_allowed", "This resource does not have that method.")
+	}
+	return newProblem(http.StatusNotFound, "not_found", "There is nothing at this path.")
+}
+
+// discard is a ResponseWriter that keeps the status and the header.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+
+// recoverPanic turns a panic into a problem where that can still be sent, and
+// cuts the connection where it cannot.
+func (x *exchange) recoverPanic() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	x.api.log.ErrorContext(x.context(), "panic while serving a request",
+		"request_id", x.id, "method", x.r.Method, "path", x.r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+	if x.w.started {
+		panic(http.ErrAbortHandler)
+	}
+	x.fail(newProblem(http.StatusInternalServerError, "internal", internalDetail))
+}
+
+// response gives each write a deadline and knows whether one happened.
+type response struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	started bool
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *response) WriteHeader(status int) {
+	w.started = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	w.started = true
+	w.extend()
+	return w.ResponseWriter.Write(p)
+}
+
+// FlushError is for http.ResponseController. It ends the deadline too, which
+// would otherwise reset an HTTP/2 stream that has nothing to say for a while.
+func (w *response) FlushError() error {
+	w.started = true
+	w.extend()
+	err := w.control.Flush()
+	_ = w.control.SetWriteDeadline(time.Time{})
+	return err
+}
+
+// extend renews the deadline for writing. A writer that has none, as in tests,
+// has no slow client either.
+func (w *response) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) }
+
+// requestID returns the caller's X-Request-Id if it is harmless, else a new one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	harmful := func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("-_.", c)
+	}
+	if id == "" || len(id) > 64 || strings.ContainsFunc(id, harmful) {
+		return rand.Text()
+	}
+	return id
+}
+
+// hostName returns the name or address in a Host header, without the port, in
+// one canonical form.
+func hostName(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return canonicalHost(host)
+	}
+	return canonicalHost(strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]"))
+}
+
+func canonicalHost(host string) string {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String()
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// publicURL returns the absolute URL of a path of this API.
+func (x *exchange) publicURL(path string) string {
+	if x.api.cfg.PublicURL != "" {
+		return x.api.cfg.PublicURL + path
+	}
+	scheme := "http"
+	if x.r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + x.r.Host + path
+}
