@@ -1,0 +1,38 @@
+# What developers run. `make help` lists it.
+
+# The version is pinned so that a finding is the change's and not the linter's.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME      ?= 30s
+
+.PHONY: help run test race lint fmt generate bench fuzz
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: ## start API and web page on this machine
+	go run ./apps/taskrunner
+
+test: ## all tests; those of the sandbox need Linux and root
+	go test ./...
+
+race: ## what CI runs: no test may be skipped
+	TASKRUNNER_REQUIRE_SERVICES=1 go test -race ./...
+
+lint: ## the linters of .golangci.yml
+	go run $(GOLANGCI_LINT) run
+
+fmt: ## format everything
+	gofmt -w .
+
+generate: ## rebuild the embedded runner and the table of system calls
+	go generate ./...
+
+bench: ## all benchmarks, no tests
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz test for FUZZTIME each
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+		grep -hos '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -d' ' -f2 | while read -r name; do \
+			(cd "$$dir" && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		done || exit 1; \
+	done
