@@ -45,7 +45,7 @@ const (
 	RlimitMsgqueue   = frame.RlimitMsgqueue
 )
 
-// Threads is how many threads a supervisor has at most; a launcher adds them to
+// Threads is how many threads a supervisor comes to have; a launcher adds them to
 // the sandbox's limit on processes.
 const Threads = frame.Threads
 

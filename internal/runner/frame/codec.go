@@ -1,14 +1,13 @@
 package frame
 
-import "encoding/binary"
-
-// encoder appends values to b.
+// encoder appends values to b. The bytes are put together by hand because
+// encoding/binary brings reflect along.
 type encoder struct{ b []byte }
 
 func (e *encoder) u8(v byte)    { e.b = append(e.b, v) }
-func (e *encoder) u16(v uint16) { e.b = binary.BigEndian.AppendUint16(e.b, v) }
-func (e *encoder) u32(v uint32) { e.b = binary.BigEndian.AppendUint32(e.b, v) }
-func (e *encoder) u64(v uint64) { e.b = binary.BigEndian.AppendUint64(e.b, v) }
+func (e *encoder) u16(v uint16) { e.b = append(e.b, byte(v>>8), byte(v)) }
+func (e *encoder) u32(v uint32) { e.u16(uint16(v >> 16)); e.u16(uint16(v)) }
+func (e *encoder) u64(v uint64) { e.u32(uint32(v >> 32)); e.u32(uint32(v)) }
 func (e *encoder) i64(v int64)  { e.u64(uint64(v)) }
 
 func (e *encoder) bytes(p []byte) {
@@ -72,23 +71,21 @@ func (d *decoder) u8() byte {
 
 func (d *decoder) u16() uint16 {
 	if p := d.take(2); p != nil {
-		return binary.BigEndian.Uint16(p)
+		return uint16(p[0])<<8 | uint16(p[1])
 	}
 	return 0
 }
 
 func (d *decoder) u32() uint32 {
 	if p := d.take(4); p != nil {
-		return binary.BigEndian.Uint32(p)
+		return uint32(p[0])<<24 | uint32(p[1])<<16 | uint32(p[2])<<8 | uint32(p[3])
 	}
 	return 0
 }
 
 func (d *decoder) u64() uint64 {
-	if p := d.take(8); p != nil {
-		return binary.BigEndian.Uint64(p)
-	}
-	return 0
+	high := d.u32()
+	return uint64(high)<<32 | uint64(d.u32())
 }
 
 func (d *decoder) i64() int64 { return int64(d.u64()) }

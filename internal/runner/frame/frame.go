@@ -14,8 +14,6 @@
 // small and starts quickly.
 package frame
 
-import "encoding/binary"
-
 // Version is the protocol's version. Both sides refuse any other one: the
 // launcher carries the supervisor that it talks to.
 const Version = 1
@@ -74,8 +72,9 @@ func (e *Error) Error() string { return e.Field + " " + e.Problem }
 
 // PutHeader writes the header of a frame into the first HeaderSize bytes of b.
 func PutHeader(b []byte, t Type, size int) {
-	b[0] = byte(t)
-	binary.BigEndian.PutUint32(b[1:HeaderSize], uint32(size))
+	e := encoder{b[:0:HeaderSize]} // within b
+	e.u8(byte(t))
+	e.u32(uint32(size))
 }
 
 // ParseHeader checks and splits the header in the first HeaderSize bytes of h.
@@ -89,7 +88,8 @@ func ParseHeader(h []byte) (t Type, size int, err error) {
 	if !known {
 		return 0, 0, &Error{"frame", "is of an unknown type"}
 	}
-	n := binary.BigEndian.Uint32(h[1:HeaderSize])
+	d := decoder{b: h[1:HeaderSize]}
+	n := d.u32()
 	if uint64(n) > uint64(limit) {
 		return 0, 0, &Error{"frame", "is longer than its type allows"}
 	}

@@ -6,11 +6,11 @@ import (
 	"github.com/task-runner/task-runner/internal/cgroup"
 )
 
-// Threads is how many threads of its own a supervisor has at most. It makes them
-// before it is ready and none after, so that a program which uses up every
-// process the sandbox may have cannot stop it. A launcher adds them to the limit
-// on processes.
-const Threads = 8
+// Threads is how many threads of its own a supervisor comes to have, and
+// Ready.Threads what it has in fact. It makes them before it is ready and none
+// after, so that a program which uses up every process the sandbox may have cannot
+// stop it. A launcher adds them to the limit on processes.
+const Threads = 10
 
 // MaxMessage is the greatest length of Result.Message in bytes.
 const MaxMessage = 1024

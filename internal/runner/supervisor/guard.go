@@ -3,6 +3,7 @@
 package main
 
 import (
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -85,14 +86,15 @@ func defaultSignals() {
 
 // makeThreads has the Go runtime make its threads, and returns how many there are.
 //
-// The runtime starts a thread when there is work, no idle thread, and a
-// processor to run on, and never ends one. Two goroutines block in system calls
-// here (the loop and the reaper), two processors can run something besides (the
-// runtime's own background work), a thread may be on its way from one of these
-// roles to the next, and one is the runtime's monitor.
+// The runtime starts a thread when there is work, a processor to run it and no idle
+// thread, and never ends one. Later two goroutines block in system calls (the loop
+// and the reaper) while two processors run the runtime's own background work, a
+// thread may be on its way from one of these roles to the next, and one is the
+// runtime's monitor: seven. Here goroutines and processors are given so generously
+// that there are one or two more, and then all processors but two are taken away.
 func makeThreads() int {
-	limitProcessors()
-	const n = frame.Threads - 2 // besides this one and the monitor
+	const n = 6
+	runtime.GOMAXPROCS(n + 2)
 	r, w := pipe()
 	var held, left atomic.Int32
 	for range n {
@@ -108,6 +110,7 @@ func makeThreads() int {
 		pause()
 	}
 	_ = syscall.Close(w)
+	runtime.GOMAXPROCS(2)
 	for left.Load() < n {
 		pause()
 	}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -18,8 +17,6 @@ type problem struct {
 func (p *problem) Error() string { return p.doing + ": " + p.err.Error() }
 
 func (p *problem) Unwrap() error { return p.err }
-
-func limitProcessors() { runtime.GOMAXPROCS(2) }
 
 // pollFD is struct pollfd. One whose fd is below 0 is left out.
 type pollFD struct {
