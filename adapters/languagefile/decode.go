@@ -77,24 +77,7 @@ func (d *decoder) file(root ast.Node) []ports.Language {
 	if len(languages) == 0 && len(d.errs) == 0 {
 		d.fail(root, "languages", "must have at least one language")
 	}
-	d.names(languages, root)
 	return languages
-}
-
-// names checks that no two languages share a name or alias.
-func (d *decoder) names(languages []ports.Language, root ast.Node) {
-	owner := make(map[string]string)
-	for _, l := range languages {
-		owner[l.Name] = l.Name
-	}
-	for _, l := range languages {
-		for _, alias := range l.Aliases {
-			if other, taken := owner[alias]; taken {
-				d.fail(root, join("languages", l.Name, "aliases"), "must not have %q, which is a name of %s", alias, other)
-			}
-			owner[alias] = l.Name
-		}
-	}
 }
 
 // language decodes one language.

@@ -25,5 +25,7 @@
 // fails: unknown and repeated keys are errors, and so is everything of YAML that a
 // list of languages does not need (anchors, aliases, merge keys, tags, further
 // documents), which also leaves no way to make a small file large. Every error
-// names the line and the field, and all of a file's errors come at once.
+// names the line and the field, and all of a file's errors come at once. What
+// needs the other languages to be seen, such as an alias given twice, is checked by
+// taskrunner.MergeLanguages.
 package languagefile

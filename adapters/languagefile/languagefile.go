@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
@@ -57,21 +56,6 @@ func Parse(r io.Reader) ([]ports.Language, error) {
 		return nil, err
 	}
 	return languages, nil
-}
-
-// Merge returns base with the added languages: one that has the name of a language
-// in base takes its place, the others follow in their order.
-func Merge(base, added []ports.Language) []ports.Language {
-	merged := slices.Clone(base)
-	for _, l := range added {
-		same := func(o ports.Language) bool { return o.Name == l.Name }
-		if i := slices.IndexFunc(merged, same); i >= 0 {
-			merged[i] = l
-		} else {
-			merged = append(merged, l)
-		}
-	}
-	return merged
 }
 
 // parse returns the content of the one document in src.

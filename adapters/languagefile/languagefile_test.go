@@ -92,8 +92,6 @@ func TestParseNamesLineAndFieldOfEveryMistake(t *testing.T) {
 		{"a bad name", "languages: {Ruby: {" + ok + "}}", []string{`line 1: languages.Ruby has the name "Ruby"`}},
 		{"an empty name", `languages: {"": {` + ok + "}}", []string{`has the name ""`}},
 		{"a bad alias", "languages: {ruby: {aliases: [R B], " + ok + "}}", []string{`line 1: languages.ruby.aliases has the name "R B"`}},
-		{"aliases that collide", "languages: {a: {aliases: [x], " + ok + "}, b: {aliases: [x], " + ok + "}}", []string{`languages.b.aliases must not have "x", which is a name of a`}},
-		{"an alias that is a name", "languages: {a: {aliases: [b], " + ok + "}, b: {" + ok + "}}", []string{`languages.a.aliases must not have "b", which is a name of b`}},
 		{"a source outside", "languages:\n  ruby:\n    run: [a]\n    source: ../a\n", []string{"line 4: languages.ruby.source must be clean"}},
 		{"an absolute source", "languages: {ruby: {run: [a], source: /etc/passwd}}", []string{"languages.ruby.source must be relative"}},
 		{"a command as a text", "languages:\n  ruby:\n    source: a\n    run: ruby main.rb\n", []string{"line 4: languages.ruby.run must be a list, not a single value"}},
@@ -160,14 +158,6 @@ func TestParseReturnsTheReadersError(t *testing.T) {
 	assert.ErrorIs(t, err, broken)
 }
 
-func TestMergeAddsAndReplacesByName(t *testing.T) {
-	t.Parallel()
-	base := []ports.Language{{Name: "python", Version: "3.11"}, {Name: "bash"}}
-	added := []ports.Language{{Name: "ruby"}, {Name: "python", Version: "3.13"}}
-	assert.Equal(t, []ports.Language{{Name: "python", Version: "3.13"}, {Name: "bash"}, {Name: "ruby"}}, languagefile.Merge(base, added))
-	assert.Equal(t, "3.11", base[0].Version, "base is as it was")
-}
-
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{complete, "", "languages: [", "languages: {a: &x {b: *x}}", "a: |\n  b\n", "? - a\n: - b\n", "\"\\0\": {'': .nan}", "--- a\n...\n"} {
 		f.Add(seed)
@@ -180,7 +170,6 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		require.NotEmpty(t, languages)
-		names := make(map[string]bool)
 		for _, l := range languages {
 			require.NoError(t, ports.ValidatePath("source", l.Source))
 			require.NotEmpty(t, l.Run)
@@ -188,8 +177,6 @@ func FuzzParse(f *testing.F) {
 			require.GreaterOrEqual(t, l.CompileTimeout, time.Duration(0))
 			for _, name := range append([]string{l.Name}, l.Aliases...) {
 				require.NotEmpty(t, name)
-				require.False(t, names[name], "%q names two languages", name)
-				names[name] = true
 			}
 		}
 	})

@@ -98,6 +98,9 @@ func probe() map[string]syscall.Errno {
 	try("prctl seccomp", unix.SYS_PRCTL, unix.PR_SET_SECCOMP|high, 2, 0)
 	try("ioctl TIOCSTI", unix.SYS_IOCTL, ^uintptr(0), unix.TIOCSTI|high)
 	try("ioctl TIOCGWINSZ", unix.SYS_IOCTL, ^uintptr(0), unix.TIOCGWINSZ)
+	try("prlimit of another", unix.SYS_PRLIMIT64, uintptr(os.Getppid()), unix.RLIMIT_NOFILE)
+	try("prlimit", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE)
+	try("setpriority of another", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, uintptr(os.Getppid()), 0)
 	try("socket tcp", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	try("socket alg", unix.SYS_SOCKET, unix.AF_ALG|unix.AF_INET<<32, unix.SOCK_SEQPACKET, 0)
 	try("socket vsock", unix.SYS_SOCKET, unix.AF_VSOCK, unix.SOCK_STREAM, 0)
@@ -138,7 +141,7 @@ func TestTheKernelEnforcesTheFilter(t *testing.T) {
 	require.NoError(t, json.Unmarshal(out, &got))
 
 	want := map[string]syscall.Errno{
-		"getpid": 0, "socket tcp": 0, "ioctl TIOCGWINSZ": syscall.EBADF,
+		"getpid": 0, "prlimit": 0, "socket tcp": 0, "ioctl TIOCGWINSZ": syscall.EBADF,
 		"clone3": syscall.ENOSYS, "a number of no call": syscall.ENOSYS,
 	}
 	for name := range got {
@@ -181,6 +184,7 @@ t = threading.Thread(target=lambda: print("thread", flush=True)); t.start(); t.j
 print(subprocess.run(["/bin/echo", "child"], capture_output=True, text=True).stdout, end="")
 with tempfile.TemporaryFile() as f:
     f.write(b"x" * 100); f.flush(); os.fsync(f.fileno()); print(f.tell())
+os.nice(1); os.sched_setaffinity(0, os.sched_getaffinity(0))
 `}, "thread\nchild\n100\n"},
 		{"python with asyncio and sockets", []string{"/usr/bin/python3", "-c", `
 import asyncio, socket

@@ -32,6 +32,12 @@ func model(name string, v verdict, hostNetwork bool, args [6]uint64) uint32 {
 		return answer(!slices.Contains([]int32{0x5412, 0x541c, 0x5423}, a1))
 	case "personality":
 		return answer(slices.Contains([]int32{0, 8, 0x20000, 0x20008, -1}, a0))
+	case "prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler":
+		return answer(a0 == 0)
+	case "setpriority":
+		return answer((a0 == 0 || a0 == 1) && a1 == 0)
+	case "ioprio_set":
+		return answer((a0 == 1 || a0 == 2) && a1 == 0)
 	case "prctl":
 		return answer(a0 != 22)
 	case "setsockopt":
@@ -104,6 +110,23 @@ func TestArgumentsDecide(t *testing.T) {
 		{"a network namespace", "clone", [6]uint64{0x40000011}, false},
 		{"a user namespace with a high half", "clone", [6]uint64{0x10000011 | high}, false},
 		{"a fork with a high half", "clone", [6]uint64{0x11 | high}, true},
+
+		{"one's own limits", "prlimit64", [6]uint64{0, 7, 1}, true},
+		{"the supervisor's limits", "prlimit64", [6]uint64{1, 7, 1}, false},
+		{"the supervisor's limits with a high half", "prlimit64", [6]uint64{1 | high, 7, 1}, false},
+		{"one's own limits with a high half", "prlimit64", [6]uint64{high, 7, 1}, true},
+		{"one's own priority", "setpriority", [6]uint64{0, 0, 19}, true},
+		{"one's group's priority", "setpriority", [6]uint64{1, 0, 19}, true},
+		{"the user's priority", "setpriority", [6]uint64{2, 0, 19}, false},
+		{"the supervisor's priority", "setpriority", [6]uint64{0, 1, 19}, false},
+		{"the supervisor's group's priority", "setpriority", [6]uint64{1, 1 | high, 19}, false},
+		{"one's own I/O priority", "ioprio_set", [6]uint64{1, 0, 7}, true},
+		{"the user's I/O priority", "ioprio_set", [6]uint64{3, 0, 7}, false},
+		{"one's own processors", "sched_setaffinity", [6]uint64{0}, true},
+		{"the supervisor's processors", "sched_setaffinity", [6]uint64{1}, false},
+		{"the supervisor's scheduler", "sched_setscheduler", [6]uint64{1}, false},
+		{"the supervisor's scheduler by its attributes", "sched_setattr", [6]uint64{2 | high}, false},
+		{"the supervisor's scheduler by its parameter", "sched_setparam", [6]uint64{1}, false},
 
 		{"typing into a terminal", "ioctl", [6]uint64{0, 0x5412}, false},
 		{"typing into a terminal with a high half", "ioctl", [6]uint64{0, 0x5412 | high}, false},

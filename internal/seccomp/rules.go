@@ -23,6 +23,13 @@ const (
 
 	prSetSeccomp = 22
 
+	self        = 0 // as a process or thread ID: the caller
+	prioProcess = 0
+	prioGroup   = 1
+
+	ioprioProcess = 1
+	ioprioGroup   = 2
+
 	tiocsti   = 0x5412
 	tioclinux = 0x541c
 	tiocsetd  = 0x5423
@@ -93,6 +100,18 @@ func rulesFor(hostNetwork bool) map[string]rule {
 		// moby's five: Linux and Linux on 32 bits, both also with UNAME26, and the
 		// question for the current one.
 		"personality": {then: true, cases: []conds{{is(0, 0x0, 0x8, 0x20000, 0x20008, 0xffffffff)}}},
+
+		// All processes of a sandbox, its supervisor included, have one user, who may
+		// lower the limits, the priority and the share of any of them. Here each
+		// process does so for itself alone (and a group for itself, which the
+		// supervisor is in no program's).
+		"prlimit64":          {then: true, cases: []conds{{is(0, self)}}},
+		"setpriority":        {then: true, cases: []conds{{is(0, prioProcess, prioGroup), is(1, self)}}},
+		"ioprio_set":         {then: true, cases: []conds{{is(0, ioprioProcess, ioprioGroup), is(1, self)}}},
+		"sched_setaffinity":  {then: true, cases: []conds{{is(0, self)}}},
+		"sched_setattr":      {then: true, cases: []conds{{is(0, self)}}},
+		"sched_setparam":     {then: true, cases: []conds{{is(0, self)}}},
+		"sched_setscheduler": {then: true, cases: []conds{{is(0, self)}}},
 
 		// No filter on top of this one: some ten thousand of them, each cheap, stop
 		// the kernel's own work on them. The same goes for socket filters below.

@@ -20,7 +20,10 @@ import (
 )
 
 // inspected are the calls that the rules of package seccomp decide by arguments.
-var inspected = []string{"clone", "ioctl", "personality", "prctl", "setsockopt", "socket", "socketpair"}
+var inspected = []string{
+	"clone", "ioctl", "ioprio_set", "personality", "prctl", "prlimit64", "sched_setaffinity", "sched_setattr",
+	"sched_setparam", "sched_setscheduler", "setpriority", "setsockopt", "socket", "socketpair",
+}
 
 // aliases maps names of the number tables to those that moby uses.
 var aliases = map[string]string{"fstatat": "newfstatat"}
