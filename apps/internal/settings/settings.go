@@ -114,16 +114,18 @@ func (s *Set) Parse(args, env []string) ([]string, error) {
 	return s.flags.Args(), nil
 }
 
-// Given reports whether the setting has a value from a flag or a variable, and
-// not its default. It may be called after Parse.
-func (s *Set) Given(name string) bool {
+// ShowDefault says, for the help, what holds where a setting without a default is
+// not given, because that is decided elsewhere.
+func (s *Set) ShowDefault(name, text string) {
 	for _, st := range s.order {
 		if st.name == name {
-			return st.given
+			st.def = text
 		}
 	}
-	return false
 }
+
+// Has reports whether there is a setting of that name.
+func (s *Set) Has(name string) bool { return s.flags.Lookup(name) != nil }
 
 func (s *Set) add(st *setting) {
 	if st.def != "" {
@@ -153,6 +155,11 @@ func Errorf(name, format string, args ...any) error {
 	return &Error{Name: name, msg: fmt.Sprintf("--%s (%s): ", name, EnvName(name)) + fmt.Sprintf(format, args...)}
 }
 
+// Usagef returns an *Error about the arguments as a whole.
+func Usagef(format string, args ...any) error {
+	return &Error{msg: fmt.Sprintf(format, args...)}
+}
+
 // setting is one flag and its variable. As a flag.Value it only collects the
 // texts, so that flags and variables are parsed and refused in one way.
 type setting struct {
@@ -160,7 +167,6 @@ type setting struct {
 	isBool, repeated                     bool
 	apply                                func(texts []string) error
 	texts                                []string
-	given                                bool
 }
 
 func (st *setting) resolve(fromEnv string) error {
@@ -175,7 +181,6 @@ func (st *setting) resolve(fromEnv string) error {
 			texts = strings.Split(strings.TrimSpace(fromEnv), "\n")
 		}
 	}
-	st.given = true
 	if err := st.apply(texts); err != nil {
 		return &Error{Name: st.name, msg: fmt.Sprintf("%s=%q (%s) %v", origin, strings.Join(texts, "\n"), twin, err)}
 	}

@@ -2,16 +2,14 @@
 
 const ROOT = "/api/v1";
 
-/** What the API refused, with the fields it named. */
+/** An answer that is no success. */
 export class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || `The service answered ${status}.`);
     this.status = status;
     this.code = body.code || "";
-    // [{field, message}], the field without the place it is in.
-    this.fields = (Array.isArray(body.errors) ? body.errors : [])
-      .filter((e) => e && e.message)
-      .map((e) => ({ field: String(e.location || "").replace(/^body\.?/, ""), message: String(e.message) }));
+    /** What is wrong with which field: [{field, message}]. */
+    this.fields = Array.isArray(body.errors) ? body.errors : [];
   }
 }
 

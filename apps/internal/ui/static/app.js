@@ -99,11 +99,11 @@ async function run() {
 
 /** Fills the form with the program of a task. */
 function load(task) {
-  const files = task.files || [];
-  const main = files.find((f) => f.path === task.entrypoint) || files[0];
-  choose(task.language);
-  editor.value = task.code || main?.content || "";
-  $("stdin").value = task.stdin || "";
+  const { spec } = task;
+  const main = spec.files?.find((f) => f.path === spec.entrypoint);
+  choose(spec.language);
+  editor.value = spec.code || main?.content || "";
+  $("stdin").value = spec.stdin || "";
 }
 
 function choose(language) {

@@ -50,20 +50,20 @@ export function cause(task) {
       return "Running.";
   }
   const sentence = ending(task);
-  return task.message && task.message !== sentence ? `${sentence} ${task.message}` : sentence;
+  return task.message ? `${sentence} ${task.message}` : sentence;
 }
 
 function ending(task) {
-  const limits = task.limits || {};
+  const spec = task.spec || {};
   switch (task.cause) {
     case "exit":
       return task.exit_code === 0 ? "Finished, with exit code 0." : `Exited with code ${task.exit_code}.`;
     case "signal":
       return `Killed by ${task.signal || "a signal"}.`;
     case "oom":
-      return `Out of memory: it needed more than its limit${limits.memory ? ` of ${limits.memory}` : ""}.`;
+      return `Out of memory: it needed more than its limit${spec.memory_limit ? ` of ${bytes(spec.memory_limit)}` : ""}.`;
     case "timeout":
-      return `Stopped: it ran for longer than its limit${limits.timeout ? ` of ${limits.timeout} s` : ""}.`;
+      return `Stopped: it ran for longer than its limit${spec.timeout ? ` of ${duration(spec.timeout * 1000)}` : ""}.`;
     case "output_limit":
       return "Stopped: it wrote far more output than its limit.";
     case "cancelled":

@@ -69,7 +69,7 @@ export class Recent {
     link.append(
       pill,
       text("span", "language", task.language),
-      text("code", "", firstLine(task) || task.task_id),
+      text("code", "", task.task_id),
       text("span", "number quiet", typeof wall === "number" ? format.duration(wall) : ""),
       text("span", "number quiet", format.clock(task.created_at)),
     );
@@ -90,5 +90,3 @@ function text(tag, className, content) {
   element.textContent = content;
   return element;
 }
-
-const firstLine = (task) => (task.code || "").split("\n").find((line) => line.trim())?.trim().slice(0, 200);

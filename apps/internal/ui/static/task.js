@@ -10,6 +10,7 @@ const terminal = new Set(["succeeded", "failed", "timed_out", "cancelled"]);
 export class TaskView {
   #source = null; // the live stream, while there is one
   #task = null;
+  #attempt = 0; // the one whose output is shown
   #out = {
     stdout: new Output($("stdout"), $("stdout-note")),
     stderr: new Output($("stderr"), $("stderr-note")),
@@ -68,7 +69,8 @@ export class TaskView {
     }
   }
 
-  #reset() {
+  #reset(attempt = 0) {
+    this.#attempt = attempt;
     for (const out of Object.values(this.#out)) out.clear();
     $("stderr-stream").hidden = true;
   }
@@ -87,7 +89,7 @@ export class TaskView {
         if (this.#source === source) handle(JSON.parse(event.data));
       });
     on("status", (e) => {
-      if (e.attempt > (this.#task.attempt || 0) && this.#task.attempt > 0) this.#reset();
+      if (e.snapshot) this.#reset();
       this.#render({ ...this.#task, status: e.status, attempt: e.attempt });
     });
     for (const name of Object.keys(this.#out)) on(name, (e) => this.#write(name, e));
@@ -120,7 +122,8 @@ export class TaskView {
   }
 
   #write(name, e) {
-    this.#out[name].append(e.data);
+    if (e.attempt !== this.#attempt) this.#reset(e.attempt); // the one before was lost
+    this.#out[name].append(e.text);
     if (name === "stderr") $("stderr-stream").hidden = false;
     if (e.truncated) $(`${name}-note`).textContent = "the rest is in the whole log";
   }
@@ -137,7 +140,7 @@ export class TaskView {
   // live shows a usage sample of a task that runs.
   #live(sample) {
     $("wall-time").textContent = format.duration(sample.at_ms);
-    figure($("cpu-time"), `${Math.round(sample.cpu * 100)} %`, "now");
+    figure($("cpu-time"), `${Math.round(sample.cpu_percent)} %`, "now");
     figure($("peak-memory"), format.bytes(sample.memory_bytes), "now");
   }
 

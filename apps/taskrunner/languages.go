@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/task-runner/task-runner/apps/internal/settings"
+	"github.com/task-runner/task-runner/apps/internal/wire"
+)
+
+type languagesFlags struct {
+	set  *settings.Set
+	file *string
+}
+
+func newLanguagesFlags() languagesFlags {
+	s := settings.New()
+	s.Group("Flags")
+	return languagesFlags{set: s, file: languagesFlag(s)}
+}
+
+func listLanguages(_ context.Context, p process) (int, error) {
+	f := newLanguagesFlags()
+	if err := noArguments(f.set, p); err != nil {
+		return 0, err
+	}
+	all, err := wire.Languages(*f.file)
+	if err != nil {
+		return exitUsage, err
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "NAME\tVERSION\tALIASES\tCOMMAND")
+	for _, l := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.Name, l.Version, strings.Join(l.Aliases, ", "), strings.Join(l.Run, " "))
+	}
+	return exitOK, table.Flush()
+}

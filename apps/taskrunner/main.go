@@ -1,0 +1,178 @@
+// Command taskrunner runs code that nobody trusts, each time in a fresh sandbox.
+// Without arguments it is a whole service in one process: the API, the web page
+// and a worker. "taskrunner run FILE" runs one file and behaves like it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/task-runner/task-runner/apps/internal/settings"
+	"github.com/task-runner/task-runner/ports"
+)
+
+// The exit codes of the program itself. "run" adds those of what it runs.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := untilSignal(context.Background())
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// signalError is the cause of a context that a signal ended.
+type signalError struct{ signal syscall.Signal }
+
+func (e signalError) Error() string { return e.signal.String() }
+
+// untilSignal returns a context that an interrupt or a request to terminate ends.
+// A second one is not caught any more, and so kills the process at once.
+func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		defer signal.Stop(signals)
+		select {
+		case s := <-signals:
+			number, _ := s.(syscall.Signal)
+			cancel(signalError{number})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// process is what a command gets from the world and gives back to it.
+type process struct {
+	args, env      []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// command is one of the words that may come first.
+type command struct {
+	name, synopsis, summary string
+	run                     func(context.Context, process) (int, error)
+	// settings declares what the help shows.
+	settings func() *settings.Set
+}
+
+func commands() []command {
+	return []command{
+		{"serve", "taskrunner [serve] [FLAGS]", "serve the API and the web page, and run tasks, until interrupted", serve,
+			func() *settings.Set { return newServeFlags().set }},
+		{"run", "taskrunner run [FLAGS] FILE [ARGS...]", "run one file in a sandbox and behave like it", runFile,
+			func() *settings.Set { return newRunFlags().set }},
+		{"languages", "taskrunner languages [FLAGS]", "list the languages that tasks may be written in", listLanguages,
+			func() *settings.Set { return newLanguagesFlags().set }},
+		{"version", "taskrunner version", "print the version", printVersion, settings.New},
+	}
+}
+
+// run is the program: it runs the command that args name and returns the exit code.
+func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	all := commands()
+	chosen := all[0]
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name := args[0]
+		args = args[1:]
+		if name == "help" {
+			return help(all, args, stdout, stderr)
+		}
+		var ok bool
+		if chosen, ok = find(all, name); !ok {
+			fmt.Fprintf(stderr, "taskrunner: there is no command %q; see taskrunner --help\n", name)
+			return exitUsage
+		}
+	} else if len(args) > 0 && (args[0] == "-h" || args[0] == "--help" || args[0] == "-help") {
+		return help(all, nil, stdout, stderr)
+	}
+	code, err := chosen.run(ctx, process{args, env, stdin, stdout, stderr})
+	switch {
+	case err == nil:
+		return code
+	case errors.Is(err, settings.ErrHelp):
+		printHelp(chosen, stdout)
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "taskrunner:", sentence(err, chosen.settings()))
+	if _, ok := errors.AsType[*settings.Error](err); ok {
+		return exitUsage
+	}
+	return max(code, exitError)
+}
+
+// sentence is the text of err. Where it is about a field of the configuration
+// that has a flag, it names that and its variable.
+func sentence(err error, s *settings.Set) string {
+	if field, ok := errors.AsType[*ports.FieldError](err); ok {
+		if flag := flagOf(field.Field); s.Has(flag) {
+			return settings.Errorf(flag, "%s", field.Problem).Error()
+		}
+	}
+	return err.Error()
+}
+
+// flagOf returns the name of the flag that sets a field of the core's
+// configuration, or of a task: "max-memory" for "policy.max.memory_limit".
+func flagOf(field string) string {
+	field, inPolicy := strings.CutPrefix(field, "policy.")
+	field, _, _ = strings.Cut(field, "[")
+	field = strings.NewReplacer(".", "-", "_", "-").Replace(strings.TrimSuffix(field, "_limit"))
+	if inPolicy && field == "languages" {
+		return "allowed-languages"
+	}
+	return field
+}
+
+func find(all []command, name string) (command, bool) {
+	for _, c := range all {
+		if c.name == name {
+			return c, true
+		}
+	}
+	return command{}, false
+}
+
+func help(all []command, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		c, ok := find(all, args[0])
+		if !ok {
+			fmt.Fprintf(stderr, "taskrunner: there is no command %q; see taskrunner --help\n", args[0])
+			return exitUsage
+		}
+		printHelp(c, stdout)
+		return exitOK
+	}
+	fmt.Fprint(stdout, "Task Runner runs code that nobody trusts, each time in a fresh sandbox.\n\nCommands:\n")
+	for _, c := range all {
+		fmt.Fprintf(stdout, "  %-11s %s\n", c.name, c.summary)
+	}
+	fmt.Fprint(stdout, `
+Without a command it serves: http://127.0.0.1:5000 is the web page and
+http://127.0.0.1:8000 the API. "taskrunner help COMMAND" lists a command's flags.
+Every flag has an environment variable: that of --api-addr is TASKRUNNER_API_ADDR.
+A flag beats its variable.
+`)
+	return exitOK
+}
+
+func printHelp(c command, w io.Writer) {
+	fmt.Fprintf(w, "Usage: %s\n\n%s%s.\n", c.synopsis, strings.ToUpper(c.summary[:1]), c.summary[1:])
+	if c.name == "run" {
+		fmt.Fprint(w, runHelp)
+	}
+	c.settings().PrintHelp(w)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/task-runner/task-runner/ports"
+)
+
+// mirror copies what the program writes to this process's own output, as it
+// comes and all that is kept of it. It sits at the executor, because there a
+// reader who is slow slows the program, and nothing else.
+type mirror struct {
+	stdout, stderr io.Writer
+	// err is the first failure to write. It may be read after the run.
+	err error
+}
+
+func (m *mirror) wrap(executor ports.Executor) ports.Executor {
+	return mirrored{Executor: executor, mirror: m}
+}
+
+type mirrored struct {
+	ports.Executor
+	mirror *mirror
+}
+
+// Run implements ports.Executor.
+func (e mirrored) Run(ctx context.Context, job ports.Job) (ports.Outcome, error) {
+	job.Stdout = both{kept: job.Stdout, shown: e.mirror.stdout, mirror: e.mirror}
+	job.Stderr = both{kept: job.Stderr, shown: e.mirror.stderr, mirror: e.mirror}
+	return e.Executor.Run(ctx, job)
+}
+
+// both writes to the task's own output and to this process's. A failure of the
+// latter costs nothing but that.
+type both struct {
+	kept, shown io.Writer
+	mirror      *mirror
+}
+
+func (b both) Write(p []byte) (int, error) {
+	if _, err := b.shown.Write(p); err != nil && b.mirror.err == nil {
+		b.mirror.err = fmt.Errorf("writing the program's output: %w", err)
+	}
+	return b.kept.Write(p)
+}

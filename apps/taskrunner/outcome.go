@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"syscall"
+
+	"github.com/docker/go-units"
+
+	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/taskrunner"
+)
+
+// The exit codes of "run" for a program that did not exit by itself. 124 and 125
+// are timeout(1)'s; the rest are what a shell shows of the signal that does it.
+const (
+	exitTimeout        = 124
+	exitInfrastructure = 125
+	exitSignal         = 128
+	exitOOM            = exitSignal + 9  // SIGKILL
+	exitOutputLimit    = exitSignal + 25 // SIGXFSZ: file too large
+)
+
+// exitCode returns the exit code that stands for how the task ended, and what is
+// to be said about it, if anything.
+func exitCode(task taskrunner.Task) (code int, message string) {
+	result, limits := task.Result, task.Spec.Limits
+	if result == nil {
+		return exitInfrastructure, "the task ended without a result"
+	}
+	switch result.Cause {
+	case ports.CauseExit:
+		code, message = result.ExitCode, result.Message
+		if kept := limits.Output; message == "" && (result.StdoutBytes > kept || result.StderrBytes > kept) {
+			message = fmt.Sprintf("output was cut after %s; --output allows more", units.BytesSize(float64(kept)))
+		}
+		return code, message
+	case ports.CauseSignal:
+		code, message = exitSignal+signalNumber(result.Signal), "killed by "+result.Signal
+	case ports.CauseOOM:
+		code, message = exitOOM, fmt.Sprintf("out of memory: it needed more than %s; --memory allows more", units.BytesSize(float64(limits.Memory)))
+	case ports.CauseTimeout:
+		code, message = exitTimeout, fmt.Sprintf("timed out after %s; --timeout allows more", limits.Timeout)
+	case ports.CauseOutputLimit:
+		code, message = exitOutputLimit, fmt.Sprintf("killed because it wrote far more than %s; --output allows more", units.BytesSize(float64(limits.Output)))
+	case ports.CauseCancelled:
+		code, message = exitSignal+int(syscall.SIGINT), "cancelled"
+	default:
+		code, message = exitInfrastructure, "it could not be run"
+	}
+	if result.Message != "" {
+		message += ": " + result.Message
+	}
+	return code, message
+}
+
+// interrupted returns the exit code for a ctx that ended before the program did.
+func interrupted(ctx context.Context) int {
+	if s, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
+		return exitSignal + int(s.signal)
+	}
+	return exitSignal + int(syscall.SIGINT)
+}
+
+// signalNumber returns Linux's number of a signal, which is where the sandbox
+// runs, whatever this program runs on. An unknown one is SIGKILL.
+func signalNumber(name string) int {
+	for i, s := range linuxSignals {
+		if s == name {
+			return i + 1
+		}
+	}
+	return 9
+}
+
+// linuxSignals are the names of signals 1 to 31, signal(7).
+var linuxSignals = [...]string{
+	"SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
+	"SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT",
+	"SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
+	"SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+}
+
+// printTask prints the task as the API shows it, by asking the API.
+func printTask(ctx context.Context, w io.Writer, api http.Handler, id taskrunner.TaskID) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/api/v1/tasks/"+url.PathEscape(string(id)), nil)
+	if err != nil {
+		return err
+	}
+	answer := &answer{header: http.Header{}, status: http.StatusOK}
+	api.ServeHTTP(answer, r)
+	if answer.status != http.StatusOK {
+		return fmt.Errorf("reading the result: status %d: %s", answer.status, answer.body.Bytes())
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, answer.body.Bytes(), "", "  "); err != nil {
+		return fmt.Errorf("reading the result: %w", err)
+	}
+	_, err = fmt.Fprintln(w, string(bytes.TrimSpace(out.Bytes())))
+	return err
+}
+
+// answer is an http.ResponseWriter that keeps what it is given.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/task-runner/task-runner/apps/internal/settings"
+	"github.com/task-runner/task-runner/apps/internal/ui"
+	"github.com/task-runner/task-runner/apps/internal/wire"
+	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/taskrunner"
+)
+
+// closeTimeout is how long what is left may take once the tasks are drained.
+const closeTimeout = 10 * time.Second
+
+type serveFlags struct {
+	set *settings.Set
+
+	apiAddr, webAddr     *string
+	allowedHosts         *[]string
+	executor, languages  *string
+	concurrency, depth   *int
+	retention, drain     *time.Duration
+	network              *bool
+	allowedLanguages     *[]string
+	defaultLimits, limit limitFlags
+	log                  logFlags
+}
+
+func newServeFlags() serveFlags {
+	s := settings.New()
+	f := serveFlags{set: s}
+	policy := taskrunner.DefaultPolicy()
+
+	s.Group("Addresses")
+	f.apiAddr = settings.Var(s, "api-addr", "HOST:PORT", "127.0.0.1:8000", "where the API listens", settings.Addr)
+	f.webAddr = settings.Var(s, "web-addr", "HOST:PORT", "127.0.0.1:5000", "where the web page listens", settings.Addr)
+	f.allowedHosts = settings.Var(s, "allowed-hosts", "NAMES", "",
+		"host names that the API answers to beside localhost, separated by commas", settings.Names)
+	s.ShowDefault("allowed-hosts", "none where all listens on loopback, else any")
+
+	s.Group("Tasks")
+	f.executor = executorFlag(s)
+	f.languages = languagesFlag(s)
+	f.allowedLanguages = settings.Var(s, "allowed-languages", "NAMES", "", "languages that tasks may use, separated by commas", settings.Names)
+	s.ShowDefault("allowed-languages", "all")
+	f.concurrency = settings.Var(s, "concurrency", "N", "", "how many tasks run at once", settings.Count(1))
+	s.ShowDefault("concurrency", "one for each processor")
+	f.depth = settings.Var(s, "queue-depth", "N", "", "how many tasks may wait before more are refused", settings.Count(1))
+	s.ShowDefault("queue-depth", fmt.Sprint(policy.QueueDepth))
+	f.network = settings.Bool(s, "allow-network", "let tasks ask for a network")
+	f.retention = settings.Var(s, "retention", "TIME", "24h", "how long finished tasks are kept; 0 is for ever", settings.Period)
+	f.drain = settings.Var(s, "drain-timeout", "TIME", "30s", "how long running tasks may take to end when this process is told to stop", settings.Period)
+
+	s.Group("Limits of tasks that name none")
+	f.defaultLimits = newLimitFlags(s, "default-", policy.Default)
+
+	s.Group("The most that a task may ask for")
+	f.limit = newLimitFlags(s, "max-", policy.Max)
+
+	s.Group("Log")
+	f.log = newLogFlags(s, "info")
+	return f
+}
+
+// serve runs everything in this process until ctx is done, then drains.
+func serve(ctx context.Context, p process) (int, error) {
+	f := newServeFlags()
+	if err := noArguments(f.set, p); err != nil {
+		return 0, err
+	}
+	log := f.log.logger(p.stderr)
+
+	// The addresses come first: that one is taken is the likeliest failure.
+	api, err := listen(ctx, "api-addr", *f.apiAddr)
+	if err != nil {
+		return 0, err
+	}
+	defer api.Close()
+	web, err := listen(ctx, "web-addr", *f.webAddr)
+	if err != nil {
+		return 0, err
+	}
+	defer web.Close()
+
+	app, err := wire.New(ctx, wire.Config{
+		Executor:      *f.executor,
+		LanguagesFile: *f.languages,
+		Concurrency:   *f.concurrency,
+		Policy: taskrunner.Policy{
+			Default: f.defaultLimits.limits(), Max: f.limit.limits(),
+			Network: *f.network, Languages: *f.allowedLanguages, QueueDepth: *f.depth,
+		},
+		Retention:    *f.retention,
+		AllowedHosts: allowedHosts(*f.allowedHosts, api.Addr(), web.Addr()),
+		Version:      version(),
+		Logger:       log,
+	})
+	if err != nil {
+		return 0, err
+	}
+	page, err := ui.New(ui.Config{API: app.API, DocsURL: urlOf(api.Addr()) + "/docs"})
+	if err != nil {
+		return 0, errors.Join(err, shut(ctx, app))
+	}
+	if err := app.Start(ctx); err != nil {
+		return 0, errors.Join(fmt.Errorf("starting the worker: %w", err), shut(ctx, app))
+	}
+
+	s := newServers(log)
+	s.add("api-addr", api, app.API)
+	s.add("web-addr", web, page)
+	printBanner(p.stdout, f, app, urlOf(web.Addr()), urlOf(api.Addr()))
+
+	failed := s.wait(ctx)
+	return exitOK, errors.Join(failed, drain(ctx, app, s, *f.drain, log))
+}
+
+// drain ends everything in an order in which nobody is left waiting: no new
+// connections; the tasks that run come to their end, which their watchers see;
+// then the streams and the servers end, then the sandboxes.
+func drain(ctx context.Context, app *wire.App, s *servers, patience time.Duration, log *slog.Logger) error {
+	ctx = context.WithoutCancel(ctx)
+	log.Info("draining; a second signal stops at once", "at_most", patience)
+	closed := s.shutdown()
+
+	drainCtx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := app.Stop(drainCtx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("tasks were still running after %s and were killed", patience)
+	}
+	if stats, statsErr := app.Client.Stats(ctx, ports.DefaultQueue); statsErr == nil && stats.Waiting+stats.Delayed > 0 {
+		log.Warn("tasks that were waiting in memory are lost", "tasks", stats.Waiting+stats.Delayed)
+	}
+	app.EndStreams()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
+		s.cutOff()
+		<-closed
+	}
+	return errors.Join(err, shut(ctx, app))
+}
+
+// shut closes app, whatever has become of ctx.
+func shut(ctx context.Context, app *wire.App) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return app.Close(ctx)
+}
