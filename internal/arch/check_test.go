@@ -52,6 +52,7 @@ func TestTheCheckerSeesForbiddenImports(t *testing.T) {
 
 		{"a suite may use testify", code("testing/conformance", m+"ports", testify), ""},
 		{"a suite may not use another module", code("testing/conformance", redis), "testing/conformance imports " + redis + ": testing/conformance has no use for this module"},
+		{"tests of a suite may use another module", test("testing/conformance", "golang.org/x/sys/unix"), ""},
 		{"a suite may not import an adapter", code("testing/conformance", m+"adapters/memory"), "testing/conformance imports adapters/memory: testing/conformance may not depend on adapters/memory"},
 		{"fakes may import the memory adapters", code("testing/fakes", m+"ports", m+"adapters/memory"), ""},
 		{"fakes may not use testify", code("testing/fakes", testify), "testing/fakes imports " + testify + ": that is for tests"},

@@ -17,8 +17,7 @@ type area struct {
 	// imports are the areas that the code may import, and tests those that its
 	// tests may import besides.
 	imports, tests []string
-	// modules says which other modules the code may import. Tests may import any
-	// that is not in soleImporters.
+	// modules says which other modules the code may import.
 	modules modules
 }
 
@@ -28,7 +27,7 @@ type modules int
 const (
 	none       modules = iota // the standard library alone, in tests testTools
 	anyProduct                // any but testTools
-	testHelper                // testTools alone
+	testHelper                // testTools alone, in tests any
 )
 
 // testTools are for tests, and for packages that are imported by tests alone.
@@ -74,7 +73,7 @@ var areas = map[string]area{
 	"internal/runner":   {imports: []string{"ports", "internal/cgroup", "internal/seccomp", "internal/capture"}, modules: anyProduct},
 	"internal/seccomp":  {modules: anyProduct},
 	"internal/testenv":  {modules: anyProduct},
-	"internal/warmpool": {modules: anyProduct},
+	"internal/warmpool": {imports: []string{"ports"}, modules: anyProduct},
 
 	// Only the programs know all adapters.
 	"apps":     {imports: []string{"taskrunner", "ports", "adapters/*"}, tests: adapterTests, modules: anyProduct},
@@ -146,7 +145,7 @@ func forbidden(from, to string, test bool) string {
 		return ""
 	case isTool:
 		return "that is for tests"
-	case rule.modules == anyProduct:
+	case rule.modules == anyProduct, rule.modules == testHelper && test:
 		return ""
 	}
 	return fmt.Sprintf("%s has no use for this module", from)
