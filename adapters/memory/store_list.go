@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"time"
 
@@ -86,34 +87,38 @@ type position struct {
 }
 
 // A cursor is a position in URL-safe base64: the version byte, seconds and
-// nanoseconds of CreatedAt, and the ID.
+// nanoseconds of CreatedAt, the ID, and the CRC-32 (IEEE) of all that, so that a
+// cursor that was cut or pasted together is noticed.
 const (
 	cursorVersion = 1
 	cursorHeader  = 1 + 8 + 4
+	cursorTrailer = 4
 )
 
 // cursorEncoding refuses what it would not have written itself.
 var cursorEncoding = base64.RawURLEncoding.Strict()
 
 func (p position) cursor() string {
-	b := make([]byte, 0, cursorHeader+len(p.id))
+	b := make([]byte, 0, cursorHeader+len(p.id)+cursorTrailer)
 	b = append(b, cursorVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(p.createdAt.Unix()))
 	b = binary.BigEndian.AppendUint32(b, uint32(p.createdAt.Nanosecond()))
-	return cursorEncoding.EncodeToString(append(b, p.id...))
+	b = append(b, p.id...)
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return cursorEncoding.EncodeToString(b)
 }
 
 func parseCursor(cursor string) (position, error) {
 	bad := ports.Invalid("cursor", "must be one that an earlier page gave as its next")
-	if len(cursor) > cursorEncoding.EncodedLen(cursorHeader+ports.MaxIDLen) {
+	if len(cursor) > cursorEncoding.EncodedLen(cursorHeader+ports.MaxIDLen+cursorTrailer) {
 		return position{}, bad
 	}
 	b, err := cursorEncoding.DecodeString(cursor)
-	if err != nil || len(b) < cursorHeader || b[0] != cursorVersion {
+	if err != nil || len(b) < cursorHeader+cursorTrailer || b[0] != cursorVersion {
 		return position{}, bad
 	}
 	sec, nsec := binary.BigEndian.Uint64(b[1:]), binary.BigEndian.Uint32(b[9:])
-	p := position{time.Unix(int64(sec), int64(nsec)), ports.TaskID(b[cursorHeader:])}
+	p := position{time.Unix(int64(sec), int64(nsec)), ports.TaskID(b[cursorHeader : len(b)-cursorTrailer])}
 	if p.id.Validate() != nil || p.cursor() != cursor {
 		return position{}, bad
 	}
