@@ -42,7 +42,6 @@ type Config struct {
 // page is what the templates are rendered from.
 type page struct {
 	Title   string
-	TaskID  string
 	DocsURL string
 	Message string
 }
@@ -103,7 +102,7 @@ func (h *handler) task(w http.ResponseWriter, r *http.Request) {
 		h.notFound(w, r)
 		return
 	}
-	h.render(w, http.StatusOK, "app.html", page{Title: "Task " + id + " · Task Runner", TaskID: id})
+	h.render(w, http.StatusOK, "app.html", page{Title: "Task " + id + " · Task Runner"})
 }
 
 func (h *handler) notFound(w http.ResponseWriter, _ *http.Request) {

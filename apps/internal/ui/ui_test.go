@@ -48,13 +48,12 @@ func TestPagesRender(t *testing.T) {
 		status int
 		want   string
 	}{
-		"the start page":                 {"/", 200, `<body data-task="">`},
-		"a task's page":                  {"/tasks/0199", 200, `<body data-task="0199">`},
-		"a task's title":                 {"/tasks/0199", 200, `<title>Task 0199 · Task Runner</title>`},
+		"the start page":                 {"/", 200, `<title>Task Runner</title>`},
+		"a task's page":                  {"/tasks/0199", 200, `<title>Task 0199 · Task Runner</title>`},
 		"the link to the documentation":  {"/", 200, `<a href="http://127.0.0.1:8000/docs">`},
 		"a page that does not exist":     {"/nothing", 404, "There is no such page."},
 		"an ID that no task can have":    {"/tasks/%00", 404, "There is no such page."},
-		"an ID that is markup":           {"/tasks/%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E", 200, `data-task="&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"`},
+		"an ID that is markup":           {"/tasks/%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E", 200, `<title>Task &#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt; `},
 		"a static file that is not here": {"/static/none.js", 404, ""},
 		"a folder of static files":       {"/static/", 404, ""},
 	} {

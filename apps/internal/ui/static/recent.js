@@ -51,7 +51,7 @@ export class Recent {
   }
 
   #draw(tasks) {
-    const focused = document.activeElement?.dataset?.task;
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement.dataset.task : "";
     this.#list.replaceChildren(...tasks.map((task) => this.#row(task)));
     this.#list.hidden = tasks.length === 0;
     this.#empty.hidden = tasks.length > 0;

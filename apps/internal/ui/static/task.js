@@ -33,6 +33,7 @@ export class TaskView {
     $("status").dataset.status = "none";
     $("cancel").hidden = true;
     $("facts").hidden = true;
+    $("result").toggleAttribute("data-done", false);
     $("cause").textContent = "Run the program to see what it does.";
     for (const id of ["cpu-time", "wall-time", "peak-memory"]) $(id).textContent = "–";
     for (const name of Object.keys(this.#out)) $(`${name}-link`).hidden = true;
@@ -152,6 +153,7 @@ export class TaskView {
     $("status").dataset.status = task.status;
     $("cause").textContent = format.cause(task);
     $("cancel").hidden = done;
+    $("result").toggleAttribute("data-done", done);
     $("cancel").disabled = false;
     if (done) {
       const usage = task.usage || {};
