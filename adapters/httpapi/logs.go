@@ -72,6 +72,9 @@ func (a *API) logOf(x *exchange, task taskrunner.Task, stream string, expires **
 
 func (a *API) logInfo(x *exchange, id taskrunner.TaskID, stream string) (taskrunner.LogInfo, error) {
 	body, info, err := a.client.Logs(x.context(), id, stream, 0, 0)
+	if errors.Is(err, ports.ErrNotFound) {
+		return info, newProblem(http.StatusNotFound, "log_not_found", "The log of "+stream+" is not kept any more.")
+	}
 	if err != nil {
 		return info, err
 	}

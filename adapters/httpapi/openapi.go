@@ -45,7 +45,7 @@ func (a *API) describe() huma.Config {
 				{Name: "service", Description: "What this service is and can do"},
 			},
 		},
-		Formats:       map[string]huma.Format{"application/json": {Marshal: encodeJSON}},
+		Formats:       map[string]huma.Format{"application/json": {Marshal: encodeJSON}, "json": {Marshal: encodeJSON}},
 		DefaultFormat: "application/json",
 	}
 	// Clients should not break when an answer gets another field.

@@ -140,9 +140,9 @@ func (s *stream) run(ctx context.Context) error {
 		}
 		if s.untouched {
 			s.untouched = false
-			// Every task's first event says that it is queued. If that one was
-			// trimmed, more may have been.
-			if first := e.Type == ports.EventStatus && e.Attempt == 0; !first {
+			// Output follows a status event of its attempt. If the first event is
+			// none, that one was trimmed, and output may have been with it.
+			if e.Type != ports.EventStatus {
 				if err := s.snapshot(ctx); err != nil {
 					return err
 				}
