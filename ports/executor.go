@@ -48,6 +48,7 @@ type Job struct {
 	// It may be nil.
 	Started func()
 	// Sample is called about every SampleInterval while the program runs, from
-	// the goroutine that calls Stdout and Stderr. It may be nil.
+	// the goroutine that calls Stdout and Stderr. It may be nil. The Outcome has
+	// no Usage.Samples: whoever wants the course keeps what comes here.
 	Sample func(Sample)
 }

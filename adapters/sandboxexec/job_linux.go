@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/task-runner/task-runner/internal/runner"
@@ -15,10 +16,10 @@ import (
 // baseEnv is the environment that every program starts with; the language's and
 // the task's own come over it.
 var baseEnv = map[string]string{
-	"PATH": "/usr/local/bin:/usr/bin:/bin",
-	"HOME": workDir,
-	"USER": "sandbox",
-	"LANG": "C.UTF-8",
+	"PATH":   "/usr/local/bin:/usr/bin:/bin",
+	"HOME":   workDir,
+	"TMPDIR": "/tmp",
+	"LANG":   "C.UTF-8",
 }
 
 // defaultCompileTimeout is what ports.Language promises.
@@ -47,6 +48,13 @@ func validate(job ports.Job) error {
 		return ports.Invalid("output_limit", "must be positive and not absurd")
 	case l.Disk <= 0:
 		return ports.Invalid("disk_limit", "must be positive")
+	}
+	for _, env := range []map[string]string{job.Language.Env, job.Spec.Env} {
+		for name := range env {
+			if name == "" || strings.Contains(name, "=") {
+				return ports.Invalid("env", "has the name %q, which must not be empty or contain \"=\"", name)
+			}
+		}
 	}
 	size := int64(len(job.Spec.Code))
 	for _, f := range job.Spec.Files {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -119,11 +120,8 @@ func buildRoot(root, rootfs string, supervisor []byte) (*os.File, error) {
 	if err := unix.Mount("tmpfs", root, "tmpfs", unix.MS_NOSUID, "mode=0755,size=16m,nr_inodes=4096"); err != nil {
 		return nil, fmt.Errorf("mounting the root: %w", err)
 	}
-	if err := fillRoot(root, rootfs, supervisor); err != nil {
+	if err := fillReadOnly(root, rootfs, supervisor); err != nil {
 		return nil, err
-	}
-	if err := unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID, ""); err != nil {
-		return nil, fmt.Errorf("making the root read-only: %w", err)
 	}
 	if err := unix.Chdir(root); err != nil {
 		return nil, err
@@ -139,6 +137,20 @@ func buildRoot(root, rootfs string, supervisor []byte) (*os.File, error) {
 		return nil, fmt.Errorf("opening the mount namespace: %w", err)
 	}
 	return os.NewFile(uintptr(ns), "nursery"), nil
+}
+
+// fillReadOnly fills the root and makes it read-only. Until then this process
+// starts no other one, which would hold a file that is being written open.
+func fillReadOnly(root, rootfs string, supervisor []byte) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := fillRoot(root, rootfs, supervisor); err != nil {
+		return err
+	}
+	if err := unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID, ""); err != nil {
+		return fmt.Errorf("making the root read-only: %w", err)
+	}
+	return nil
 }
 
 func fillRoot(root, rootfs string, supervisor []byte) error {

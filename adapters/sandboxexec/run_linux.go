@@ -60,10 +60,25 @@ func (r *run) started(step int) {
 	})
 }
 
-func (r *run) ended() {
-	if r.overdue != nil {
-		r.overdue.Stop()
-	}
+// converse has the supervisor do the job, and leaves no process of it: not even
+// where a handler panics.
+func (r *run) converse(ctx context.Context) (report *runner.Report, err error) {
+	over := false
+	defer func() {
+		if r.overdue != nil {
+			r.overdue.Stop()
+		}
+		// Nothing is believed that can be looked up: unless the host sees the
+		// supervisor alone, the sandbox ends here and now.
+		if !over || err != nil || !r.sandbox.alone() {
+			r.sandbox.kill()
+		}
+	}()
+	report, err = r.sandbox.session.Run(ctx, r.req, runner.Handlers{
+		Started: r.started, Stdout: r.stdout, Stderr: r.stderr, Sample: r.sample,
+	})
+	over = true
+	return report, err
 }
 
 func (r *run) stdout(p []byte) { r.write(0, r.job.Stdout, p) }

@@ -165,15 +165,7 @@ func (s *sandbox) run(ctx context.Context, job ports.Job) (ports.Outcome, error)
 		return ports.Outcome{}, err
 	}
 	r := &run{sandbox: s, job: job, req: request(job), before: before, lastCPU: *before.CPU}
-	report, err := s.session.Run(ctx, r.req, runner.Handlers{
-		Started: r.started, Stdout: r.stdout, Stderr: r.stderr, Sample: r.sample,
-	})
-	r.ended()
-	// Nothing is believed that can be looked up: unless the host sees the
-	// supervisor alone, the sandbox ends here and now.
-	if err != nil || !s.alone() {
-		s.kill()
-	}
+	report, err := r.converse(ctx)
 	return r.outcome(ctx, report, err)
 }
 

@@ -103,9 +103,6 @@ func (r *Reader) Usage() Counters {
 	return Counters{CPU: read[time.Duration](r, &r.cpu), Memory: read[int64](r, &r.memory)}
 }
 
-// Known reports whether the group offers CPU or Memory at all.
-func (r *Reader) Known() bool { return r.cpu.fd >= 0 || r.memory.fd >= 0 }
-
 // Close closes the files. Afterwards every counter is unknown.
 func (r *Reader) Close() {
 	for _, s := range []*source{&r.cpu, &r.memory, &r.peak, &r.oom} {

@@ -38,7 +38,8 @@ type Request struct {
 	// the task with EndOutput. At least OutputLimit.
 	OutputKill int64
 	// SampleInterval is the time between two samples of the control group as it
-	// is seen from inside; 0 for none.
+	// is seen from inside; 0 for none. Samples come also where nothing is seen: a
+	// launcher that counts from outside looks when they do.
 	SampleInterval time.Duration
 	// Rlimits are set for the program. The supervisor takes them on itself, and
 	// its children inherit them, so only those that cannot harm it exist.

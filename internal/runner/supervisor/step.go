@@ -58,7 +58,7 @@ func (t *task) runStep(i int, result *frame.Result) error {
 	}
 	if i == 0 {
 		t.start = begin
-		if t.req.SampleInterval > 0 && t.group.Known() {
+		if t.req.SampleInterval > 0 {
 			t.nextSample = begin.Add(t.req.SampleInterval)
 		}
 	}
