@@ -98,18 +98,14 @@ func (c *cursor) String() string {
 	return id
 }
 
-// maxCursor bounds the length of an id: that of an event, and twice a mark, three
-// bytes in hex and two numbers.
-const maxCursor = 64 + 2*(2+6+1+20+1+20)
+// maxEventID is the greatest length of an ID that a bus gives.
+const maxEventID = 64
 
 // parseCursor reads what String wrote, and nothing else.
 func parseCursor(id string) (c cursor, ok bool) {
-	if len(id) > maxCursor {
-		return c, false
-	}
 	after, rest, marked := strings.Cut(id, "~")
 	c.after = taskrunner.EventID(after)
-	if strings.ContainsFunc(after, func(r rune) bool {
+	if len(after) > maxEventID || strings.ContainsFunc(after, func(r rune) bool {
 		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
 	}) {
 		return c, false
