@@ -33,6 +33,6 @@ bench: ## all benchmarks, no tests
 fuzz: ## every fuzz test for FUZZTIME each
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
 		grep -hos '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -d' ' -f2 | while read -r name; do \
-			(cd "$$dir" && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+			(cd "$$dir" && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) . </dev/null) || exit 1; \
 		done || exit 1; \
 	done
