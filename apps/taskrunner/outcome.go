@@ -34,25 +34,25 @@ func exitCode(task taskrunner.Task) (code int, message string) {
 	if result == nil {
 		return exitInfrastructure, "the task ended without a result"
 	}
+	size := func(n int64) string { return units.BytesSize(float64(n)) }
 	switch result.Cause {
 	case ports.CauseExit:
-		code, message = result.ExitCode, result.Message
-		if kept := limits.Output; message == "" && (result.StdoutBytes > kept || result.StderrBytes > kept) {
-			message = fmt.Sprintf("output was cut after %s; --output allows more", units.BytesSize(float64(kept)))
+		if kept := limits.Output; result.Message == "" && max(result.StdoutBytes, result.StderrBytes) > kept {
+			return result.ExitCode, fmt.Sprintf("output was cut after %s; --output allows more", size(kept))
 		}
-		return code, message
+		return result.ExitCode, result.Message
 	case ports.CauseSignal:
 		code, message = exitSignal+signalNumber(result.Signal), "killed by "+result.Signal
 	case ports.CauseOOM:
-		code, message = exitOOM, fmt.Sprintf("out of memory: it needed more than %s; --memory allows more", units.BytesSize(float64(limits.Memory)))
+		code, message = exitOOM, fmt.Sprintf("out of memory (%s; --memory allows more)", size(limits.Memory))
 	case ports.CauseTimeout:
-		code, message = exitTimeout, fmt.Sprintf("timed out after %s; --timeout allows more", limits.Timeout)
+		code, message = exitTimeout, "timed out"
 	case ports.CauseOutputLimit:
-		code, message = exitOutputLimit, fmt.Sprintf("killed because it wrote far more than %s; --output allows more", units.BytesSize(float64(limits.Output)))
+		code, message = exitOutputLimit, fmt.Sprintf("killed for far more output than is kept (%s; --output allows more)", size(limits.Output))
 	case ports.CauseCancelled:
 		code, message = exitSignal+int(syscall.SIGINT), "cancelled"
 	default:
-		code, message = exitInfrastructure, "it could not be run"
+		code, message = exitInfrastructure, "could not be run"
 	}
 	if result.Message != "" {
 		message += ": " + result.Message

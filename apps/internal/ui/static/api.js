@@ -33,6 +33,7 @@ async function call(path, options = {}) {
 const taskPath = (id) => `/tasks/${encodeURIComponent(id)}`;
 
 export const languages = () => call("/languages");
+export const limits = () => call("/limits");
 export const task = (id) => call(taskPath(id));
 export const recent = (limit) => call(`/tasks?limit=${limit}`);
 export const cancel = (id) => call(`${taskPath(id)}/cancel`, { method: "POST" });

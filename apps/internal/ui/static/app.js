@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Editor } from "./editor.js";
+import * as format from "./format.js";
 import { Recent } from "./recent.js";
 import { TaskView } from "./task.js";
 
@@ -175,6 +176,20 @@ async function start() {
   editor.value = kept.code || samples[$("language").value] || "";
   recent.refresh();
   route();
+  showDefaults();
+}
+
+/** Shows what holds where a limit is left empty. */
+async function showDefaults() {
+  try {
+    const limits = (await api.limits()).default;
+    $("timeout").placeholder = limits.timeout;
+    $("memory_limit").placeholder = format.bytes(limits.memory_limit);
+    $("cpu_limit").placeholder = limits.cpu_limit;
+    $("pids_limit").placeholder = limits.pids_limit;
+  } catch {
+    // The fields say "default" instead.
+  }
 }
 
 $("language").addEventListener("change", () => {

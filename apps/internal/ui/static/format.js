@@ -49,27 +49,26 @@ export function cause(task) {
     case "running":
       return "Running.";
   }
-  const sentence = ending(task);
-  return task.message ? `${sentence} ${task.message}` : sentence;
+  const more = (task.message || "").replace(/\.$/, "");
+  return `${ending(task)}${more && ": "}${more}.`;
 }
 
 function ending(task) {
-  const spec = task.spec || {};
   switch (task.cause) {
     case "exit":
-      return task.exit_code === 0 ? "Finished, with exit code 0." : `Exited with code ${task.exit_code}.`;
+      return task.exit_code === 0 ? "Finished with exit code 0" : `Exited with code ${task.exit_code}`;
     case "signal":
-      return `Killed by ${task.signal || "a signal"}.`;
+      return `Killed by ${task.signal || "a signal"}`;
     case "oom":
-      return `Out of memory: it needed more than its limit${spec.memory_limit ? ` of ${bytes(spec.memory_limit)}` : ""}.`;
+      return `Out of memory, with a limit of ${bytes(task.spec.memory_limit)}`;
     case "timeout":
-      return `Stopped: it ran for longer than its limit${spec.timeout ? ` of ${duration(spec.timeout * 1000)}` : ""}.`;
+      return `Timed out, with a limit of ${task.spec.timeout} s`;
     case "output_limit":
-      return "Stopped: it wrote far more output than its limit.";
+      return `Stopped for too much output, with a limit of ${bytes(task.spec.output_limit)}`;
     case "cancelled":
-      return "Cancelled.";
+      return "Cancelled";
     case "infrastructure":
-      return "Could not be run. This is not the program's fault.";
+      return "Could not be run, which is not the program's fault";
   }
   return status(task.status);
 }

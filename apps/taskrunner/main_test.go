@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// needSandbox skips the test where there is no sandbox, unless nothing may be
+// skipped.
+func needSandbox(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS == "linux" && os.Geteuid() == 0 {
+		return
+	}
+	const why = "the sandbox needs Linux and root"
+	if os.Getenv("TASKRUNNER_REQUIRE_SERVICES") == "1" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// outcome is what a run of the program left.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// call runs the program to its end.
+func call(ctx context.Context, stdin string, env []string, args ...string) outcome {
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, args, env, strings.NewReader(stdin), &stdout, &stderr)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func TestBadArgumentsAreRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		args, env []string
+		stdin     string
+		code      int
+		want      string
+	}{
+		"an unknown command":                 {args: []string{"nonsense"}, code: 2, want: `there is no command "nonsense"`},
+		"help of an unknown command":         {args: []string{"help", "nonsense"}, code: 2, want: `there is no command "nonsense"`},
+		"an unknown flag":                    {args: []string{"--nonsense"}, code: 2, want: "not defined: --nonsense"},
+		"an argument to serve":               {args: []string{"serve", "x"}, code: 2, want: `unexpected argument "x"`},
+		"an argument to version":             {args: []string{"version", "x"}, code: 2, want: `unexpected argument "x"`},
+		"a bad address":                      {args: []string{"--api-addr", "nowhere"}, code: 2, want: `--api-addr="nowhere" (TASKRUNNER_API_ADDR) must be HOST:PORT`},
+		"a bad address in a variable":        {env: []string{"TASKRUNNER_WEB_ADDR=nowhere"}, code: 2, want: `TASKRUNNER_WEB_ADDR="nowhere" (--web-addr) must be HOST:PORT`},
+		"an unknown executor":                {env: []string{"TASKRUNNER_EXECUTOR=vm"}, code: 2, want: `TASKRUNNER_EXECUTOR="vm" (--executor) must be one of auto, docker, sandbox`},
+		"no concurrency":                     {args: []string{"--concurrency=0"}, code: 2, want: "must be a whole number from 1"},
+		"a negative retention":               {args: []string{"--retention=-1h"}, code: 2, want: "must be a time"},
+		"an unknown log level":               {args: []string{"--log-level=loud"}, code: 2, want: "must be one of debug, info, warn, error"},
+		"the executor that is not there":     {args: []string{"--executor=docker", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 1, want: "--executor (TASKRUNNER_EXECUTOR): cannot be docker: this program has no Docker executor"},
+		"a file of languages that is absent": {args: []string{"languages", "--languages=/nonexistent"}, code: 2, want: "--languages (TASKRUNNER_LANGUAGES): cannot be used"},
+		"run without a file":                 {args: []string{"run"}, code: 2, want: "run needs a FILE"},
+		"run with a file that is absent":     {args: []string{"run", "/nonexistent.py"}, code: 2, want: "no such file"},
+		"run of a folder":                    {args: []string{"run", "/"}, code: 2, want: "is a directory"},
+		"run of nothing":                     {args: []string{"run", "--language=bash", "-"}, code: 2, want: "- is empty"},
+		"run of an unknown language":         {args: []string{"run", "-"}, stdin: "x", code: 2, want: "cannot tell the language of standard input; name it with --language (TASKRUNNER_LANGUAGE): one of bash, javascript, python"},
+		"run with a bad variable":            {args: []string{"run", "--env", "=x", "-"}, code: 2, want: "must be NAME=VALUE"},
+		"run with an input that is absent":   {args: []string{"run", "--language=bash", "--stdin=/nonexistent", "-"}, stdin: "x", code: 2, want: "--stdin (TASKRUNNER_STDIN): open /nonexistent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := call(t.Context(), tt.stdin, tt.env, tt.args...)
+			assert.Equal(t, tt.code, got.code)
+			assert.Contains(t, got.stderr, "taskrunner: ")
+			assert.Contains(t, got.stderr, tt.want)
+			assert.Equal(t, 1, strings.Count(got.stderr, "\n"), "one line: %s", got.stderr)
+			assert.Empty(t, got.stdout)
+		})
+	}
+}
+
+func TestAnAddressThatIsTakenNamesItsFlag(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	got := call(t.Context(), "", []string{"TASKRUNNER_WEB_ADDR=" + taken.Addr().String()}, "--api-addr", "127.0.0.1:0")
+	assert.Equal(t, 2, got.code)
+	assert.Equal(t, "taskrunner: --web-addr (TASKRUNNER_WEB_ADDR): cannot listen on "+taken.Addr().String()+
+		": address already in use; choose another address\n", got.stderr)
+}
+
+func TestAPolicyThatContradictsItselfNamesItsFlag(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	got := call(t.Context(), "", nil, "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0", "--default-memory=64m", "--max-memory=32m")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.stderr, "--default-memory (TASKRUNNER_DEFAULT_MEMORY): must be from 6 MiB to 32 MiB")
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"help"}} {
+		got := call(t.Context(), "", nil, args...)
+		assert.Equal(t, 0, got.code)
+		for _, c := range commands() {
+			assert.Contains(t, got.stdout, "\n  "+c.name)
+		}
+	}
+	for _, c := range commands() {
+		byFlag, byCommand := call(t.Context(), "", nil, c.name, "--help"), call(t.Context(), "", nil, "help", c.name)
+		assert.Equal(t, 0, byFlag.code)
+		assert.Equal(t, byFlag, byCommand)
+		assert.Contains(t, byFlag.stdout, "Usage: taskrunner")
+		assert.Empty(t, byFlag.stderr)
+		for line := range strings.Lines(byFlag.stdout) {
+			assert.LessOrEqual(t, len(line), 90, line)
+			assert.Equal(t, strings.TrimRight(line, " \n"), strings.TrimRight(line, "\n"), "no blanks at the end")
+		}
+	}
+	assert.Contains(t, call(t.Context(), "", nil, "help", "serve").stdout,
+		"  --api-addr HOST:PORT\n      where the API listens (env TASKRUNNER_API_ADDR; default 127.0.0.1:8000)\n")
+}
+
+func TestVersionAndLanguages(t *testing.T) {
+	t.Parallel()
+	got := call(t.Context(), "", nil, "version")
+	assert.Equal(t, 0, got.code)
+	assert.Regexp(t, `^taskrunner \S+ go1\S+ \w+/\w+\n$`, got.stdout)
+
+	got = call(t.Context(), "", nil, "languages", "--languages", write(t, "l.yaml", `languages: {perl: {source: main.pl, run: [perl, "{entrypoint}"]}}`))
+	assert.Equal(t, 0, got.code, got.stderr)
+	var names []string
+	for line := range strings.Lines(got.stdout) {
+		name, _, _ := strings.Cut(line, " ")
+		names = append(names, name)
+	}
+	assert.Equal(t, []string{"NAME", "bash", "javascript", "perl", "python"}, names)
+}
+
+// It is not parallel, because the signal goes to the whole process.
+func TestASignalEndsTheContextAndASecondOneIsNotCaught(t *testing.T) {
+	ctx, stop := untilSignal(context.Background())
+	defer stop()
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	<-ctx.Done()
+	var s signalError
+	require.True(t, errors.As(context.Cause(ctx), &s))
+	assert.Equal(t, syscall.SIGTERM, s.signal)
+	assert.Equal(t, 143, interrupted(ctx))
+}
+
+func TestHostsAndAddresses(t *testing.T) {
+	t.Parallel()
+	addr := func(s string) net.Addr {
+		a, err := net.ResolveTCPAddr("tcp", s)
+		require.NoError(t, err)
+		return a
+	}
+	loopback, everywhere := addr("127.0.0.1:1"), addr("0.0.0.0:2")
+	local := []string{"localhost", "127.0.0.1", "::1"}
+	assert.Equal(t, local, allowedHosts(nil, loopback, addr("[::1]:3")))
+	assert.Nil(t, allowedHosts(nil, loopback, everywhere))
+	assert.Equal(t, append(local, "run.example"), allowedHosts([]string{"run.example"}, loopback, everywhere))
+	assert.Equal(t, "http://127.0.0.1:1", urlOf(loopback))
+	assert.Equal(t, "http://127.0.0.1:2", urlOf(everywhere))
+	assert.Equal(t, "http://[::1]:3", urlOf(addr("[::1]:3")))
+}
