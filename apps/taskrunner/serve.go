@@ -14,8 +14,13 @@ import (
 	"github.com/task-runner/task-runner/taskrunner"
 )
 
-// closeTimeout is how long what is left may take once the tasks are drained.
-const closeTimeout = 10 * time.Second
+const (
+	// lastWords is how long watchers of tasks that have ended are given to hear of
+	// it, before the streams of those whose tasks have not are ended too.
+	lastWords = time.Second
+	// closeTimeout is how long what is left may take once the tasks are drained.
+	closeTimeout = 10 * time.Second
+)
 
 type serveFlags struct {
 	set *settings.Set
@@ -137,12 +142,12 @@ func drain(ctx context.Context, app *wire.App, s *servers, patience time.Duratio
 	if stats, statsErr := app.Client.Stats(ctx, ports.DefaultQueue); statsErr == nil && stats.Waiting+stats.Delayed > 0 {
 		log.Warn("tasks that were waiting in memory are lost", "tasks", stats.Waiting+stats.Delayed)
 	}
-	app.EndStreams()
-	select {
-	case <-closed:
-	case <-time.After(closeTimeout):
-		s.cutOff()
-		<-closed
+	if !within(lastWords, closed) {
+		app.EndStreams()
+		if !within(closeTimeout, closed) {
+			s.cutOff()
+			<-closed
+		}
 	}
 	return errors.Join(err, shut(ctx, app))
 }
@@ -152,4 +157,16 @@ func shut(ctx context.Context, app *wire.App) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	return app.Close(ctx)
+}
+
+// within reports whether done is closed before d has passed.
+func within(d time.Duration, done <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
