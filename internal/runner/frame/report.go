@@ -2,6 +2,7 @@ package frame
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/task-runner/task-runner/internal/cgroup"
 )
@@ -159,7 +160,7 @@ func AppendResult(b []byte, r *Result) []byte {
 		e.u8(byte(r.Step))
 		e.u16(uint16(r.ExitCode + 1))
 		e.u8(byte(r.Signal))
-		e.string(r.Message[:min(len(r.Message), MaxMessage)])
+		e.string(cut(r.Message, MaxMessage))
 		e.i64(int64(r.Wall))
 		e.i64(int64(r.CPU))
 		e.i64(r.StdoutBytes)
@@ -220,6 +221,17 @@ func (r *Result) validate() error {
 		return &Error{"result", "has a negative value"}
 	}
 	return nil
+}
+
+// cut returns at most n bytes of s, without a part of a character at the end.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 func negative[T ~int64](v *T) bool { return v != nil && *v < 0 }

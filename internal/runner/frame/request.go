@@ -227,8 +227,18 @@ func AppendRequest(b []byte, r *Request) ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	start := len(b)
-	e := encoder{append(b, make([]byte, HeaderSize)...)}
+	f := appendRequest(b, r)
+	if len(f)-len(b)-HeaderSize > MaxRequest {
+		return nil, &Error{"request", "must be at most 32 MiB in all"}
+	}
+	return f, nil
+}
+
+func appendRequest(b []byte, r *Request) []byte {
+	return appendFrame(b, TypeRequest, r.encode)
+}
+
+func (r *Request) encode(e *encoder) {
 	e.u16(Version)
 	e.string(r.WorkDir)
 	e.i64(r.OutputLimit)
@@ -257,12 +267,6 @@ func AppendRequest(b []byte, r *Request) ([]byte, error) {
 		e.u16(uint16(f.Mode))
 		e.bytes(f.Content)
 	}
-	size := len(e.b) - start - HeaderSize
-	if size > MaxRequest {
-		return nil, &Error{"request", "must be at most 32 MiB in all"}
-	}
-	PutHeader(e.b[start:], TypeRequest, size)
-	return e.b, nil
 }
 
 // ParseRequest decodes the payload of a TypeRequest. Stdin and the files'
