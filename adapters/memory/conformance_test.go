@@ -35,3 +35,26 @@ func TestQueueConformsInRealTime(t *testing.T) {
 		Tick: 20 * time.Millisecond,
 	})
 }
+
+func TestLogSinkConforms(t *testing.T) {
+	conformance.LogSink(t, conformance.LogSinkHarness{
+		New:  func(*testing.T) ports.LogSink { return memory.NewLogSink() },
+		Full: func(*testing.T) ports.LogSink { return memory.NewLogSink(memory.WithMaxLogBytes(1 << 20)) },
+	})
+}
+
+var busHarness = conformance.EventBusHarness{
+	New:      func(*testing.T) ports.EventBus { return memory.NewEventBus() },
+	Trimming: func(*testing.T) ports.EventBus { return memory.NewEventBus(memory.WithMaxTopicEvents(20)) },
+	Full:     func(*testing.T) ports.EventBus { return memory.NewEventBus(memory.WithMaxEventBytes(64 << 10)) },
+}
+
+func TestEventBusConforms(t *testing.T) {
+	h := busHarness
+	h.Bubble = true
+	conformance.EventBus(t, h)
+}
+
+func TestEventBusConformsInRealTime(t *testing.T) {
+	conformance.EventBus(t, busHarness)
+}
