@@ -42,9 +42,7 @@ func (x *exchange) readJSON(v any) error {
 		x.w.Header().Set("Connection", "close")
 		return tooLarge
 	}
-	// A wait that follows must not end with the time for reading.
 	_ = x.w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	defer func() { _ = x.w.control.SetReadDeadline(time.Time{}) }()
 	data, err := io.ReadAll(http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, limit))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -55,6 +53,8 @@ func (x *exchange) readJSON(v any) error {
 		}
 		return newProblem(http.StatusBadRequest, "bad_body", "The body ended before its end.")
 	}
+	// A wait that follows must not end with the time for the body.
+	_ = x.w.control.SetReadDeadline(time.Time{})
 	return decodeJSON(data, v)
 }
 

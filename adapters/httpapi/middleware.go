@@ -35,6 +35,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.w = &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: a.cfg.WriteTimeout}
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer x.recoverPanic()
+	if r.Body != nil && r.Body != http.NoBody {
+		// The server reads what a handler left of a body before it sends the answer.
+		_ = x.w.control.SetReadDeadline(time.Now().Add(a.cfg.WriteTimeout / 2))
+	}
 
 	h := w.Header()
 	h.Set("X-Request-Id", x.id)

@@ -116,13 +116,14 @@ func (s *stream) resume() error {
 
 // begin sends the header.
 func (s *stream) begin() error {
-	// The connection is read for as long as the reader stays.
-	_ = s.w.control.SetReadDeadline(time.Time{})
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	return s.out.write([]byte(retryHint))
+	err := s.out.write([]byte(retryHint))
+	// From here on the connection is read only to see that the reader stays.
+	_ = s.w.control.SetReadDeadline(time.Time{})
+	return err
 }
 
 // run sends events until there is a reason to stop; that is io.EOF after the end.
