@@ -103,6 +103,12 @@ func (w *world) process(name string, executor *fakes.Executor, opts ...option) *
 func (p *process) start(t *testing.T) {
 	t.Helper()
 	require.NoError(t, p.worker.Start(t.Context()))
+	t.Cleanup(func() {
+		if t.Failed() { // and has left it running
+			p.Crash()
+			p.stop(t)
+		}
+	})
 }
 
 // stop drains the worker; a crashed one is only put away.
