@@ -1,0 +1,159 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/taskrunner"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// executor is one that says whether it works, and prints what it was given.
+type executor struct {
+	broken error
+	closed bool
+}
+
+func (e *executor) Check(context.Context) error { return e.broken }
+
+func (e *executor) Run(_ context.Context, job ports.Job) (ports.Outcome, error) {
+	_, err := job.Stdout.Write([]byte(job.Spec.Code))
+	return ports.Outcome{Cause: ports.CauseExit, StdoutBytes: int64(len(job.Spec.Code))}, err
+}
+
+func (e *executor) Close(context.Context) error {
+	e.closed = true
+	return nil
+}
+
+func TestTheExecutorIsOneThatWorksOrThereIsNone(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("mount /sys/fs/cgroup")
+	for name, tt := range map[string]struct {
+		asked       string
+		open, check error
+		want        Choice
+		refusal     string
+	}{
+		"auto takes the sandbox":            {asked: "auto", want: Choice{"sandbox", "chosen because it can enforce every limit here"}},
+		"the sandbox as asked":              {asked: "sandbox", want: Choice{"sandbox", "as asked"}},
+		"auto refuses and says what to do":  {asked: "auto", open: broken, refusal: "executor cannot be auto: no sandbox that enforces every limit can be made here: mount /sys/fs/cgroup"},
+		"a sandbox that fails its check":    {asked: "sandbox", check: broken, refusal: "executor cannot be sandbox: no sandbox that enforces every limit can be made here: mount /sys/fs/cgroup"},
+		"docker, which is not part of this": {asked: "docker", refusal: "executor cannot be docker: this program has no Docker executor; use sandbox or auto"},
+		"a name that is none":               {asked: "vm", refusal: `executor must be auto, docker or sandbox, not "vm"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := &executor{broken: tt.check}
+			choice, got, err := choose(t.Context(), tt.asked, func() (ports.Executor, error) { return e, tt.open })
+			assert.Equal(t, tt.want, choice)
+			if tt.refusal == "" {
+				require.NoError(t, err)
+				assert.Same(t, e, got)
+				return
+			}
+			var field *ports.FieldError
+			require.ErrorAs(t, err, &field)
+			assert.Equal(t, tt.refusal, err.Error())
+			assert.Equal(t, tt.check != nil, e.closed, "what was opened is closed")
+		})
+	}
+}
+
+func TestAChoiceThatIsInterruptedIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e := &executor{broken: ctx.Err()}
+	_, _, err := choose(ctx, ExecutorAuto, func() (ports.Executor, error) { return e, nil })
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.NotErrorIs(t, err, ports.ErrInvalid)
+	assert.True(t, e.closed)
+}
+
+func TestLanguagesOfAFileAreAddedOrReplace(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "l.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`
+languages:
+  perl: {source: main.pl, run: [perl, "{entrypoint}"]}
+  python: {source: prog.py, run: [pypy, "{entrypoint}"]}
+`), 0o600))
+	all, err := Languages(file)
+	require.NoError(t, err)
+	var names []string
+	for _, l := range all {
+		names = append(names, l.Name)
+		if l.Name == "python" {
+			assert.Equal(t, "prog.py", l.Source)
+		}
+	}
+	assert.Equal(t, []string{"bash", "javascript", "perl", "python"}, names)
+
+	_, err = Languages(filepath.Join(t.TempDir(), "none"))
+	assert.ErrorIs(t, err, ports.ErrInvalid)
+}
+
+func newApp(t *testing.T, cfg Config, e ports.Executor) *App {
+	t.Helper()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	app, err := assemble(cfg, taskrunner.BuiltinLanguages(), e)
+	require.NoError(t, err)
+	return app
+}
+
+func TestAnAppRunsTasksAndClosesItsExecutor(t *testing.T) {
+	t.Parallel()
+	e := &executor{}
+	app := newApp(t, Config{Policy: taskrunner.Policy{QueueDepth: 5}}, e)
+	require.NoError(t, app.Start(t.Context()))
+	task, err := app.Client.Run(t.Context(), taskrunner.Spec{Language: "bash", Code: "hello"})
+	require.NoError(t, err)
+	assert.Equal(t, taskrunner.Status("succeeded"), task.Status)
+	assert.Equal(t, "hello", string(task.Result.Stdout.Head))
+	assert.False(t, e.closed)
+
+	require.NoError(t, app.Close(t.Context()))
+	assert.True(t, e.closed)
+	require.NoError(t, app.Close(t.Context()), "it may be closed again")
+}
+
+func TestAnAppThatCannotStartIsClosedAllTheSame(t *testing.T) {
+	t.Parallel()
+	e := &executor{broken: errors.New("broken")}
+	app := newApp(t, Config{}, e)
+	assert.ErrorIs(t, app.Start(t.Context()), e.broken)
+	require.NoError(t, app.Close(t.Context()))
+	assert.True(t, e.closed)
+}
+
+func TestAPolicyThatContradictsItselfIsRefused(t *testing.T) {
+	t.Parallel()
+	policy := taskrunner.Policy{Default: ports.Limits{PIDs: 10}, Max: ports.Limits{PIDs: 5}}
+	_, err := assemble(Config{Policy: policy}, taskrunner.BuiltinLanguages(), &executor{})
+	var field *ports.FieldError
+	require.ErrorAs(t, err, &field)
+	assert.Equal(t, "policy.default.pids_limit", field.Field)
+}
+
+func TestAQueueHasRoomForItsWholeDepth(t *testing.T) {
+	t.Parallel()
+	app := newApp(t, Config{Policy: taskrunner.Policy{QueueDepth: 3}}, &executor{}) // never started
+	for range 3 {
+		_, err := app.Client.Submit(t.Context(), taskrunner.Spec{Language: "bash", Code: "true"})
+		require.NoError(t, err)
+	}
+	_, err := app.Client.Submit(t.Context(), taskrunner.Spec{Language: "bash", Code: "true"})
+	assert.ErrorIs(t, err, ports.ErrFull)
+	require.NoError(t, app.Close(t.Context()))
+}
