@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -149,10 +148,6 @@ func shell(script string) *runner.Request {
 		OutputLimit: 1 << 20,
 		OutputKill:  4 << 20,
 	}
-}
-
-func step(name string, argv ...string) runner.Step {
-	return runner.Step{Name: name, Argv: argv, Env: []string{"PATH=/usr/bin:/bin"}, Timeout: time.Minute}
 }
 
 // outcome is what a run gave.
