@@ -81,6 +81,13 @@ func newCgroups(parent string) (*cgroups, error) {
 			strings.Join(missing, ", "))
 	}
 
+	// One executor at a time: another one's sweep must not take this one's groups
+	// for left behind before they are locked.
+	turn, err := lockDir(parents["memory"], unix.LOCK_EX)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for another executor's start: %w", err)
+	}
+	defer turn.Close()
 	for dir := range uniqueValues(parents) {
 		sweep(dir)
 	}
@@ -100,7 +107,7 @@ func (c *cgroups) setUp() error {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return fmt.Errorf("making a control group: %w", err)
 		}
-		lock, err := lockDir(dir)
+		lock, err := lockDir(dir, unix.LOCK_EX|unix.LOCK_NB)
 		if err != nil {
 			return fmt.Errorf("locking a control group: %w", err)
 		}
@@ -375,7 +382,7 @@ func enableControllers(dir string) error {
 func sweep(dir string) {
 	left, _ := filepath.Glob(filepath.Join(dir, groupPrefix+"*"))
 	for _, executor := range left {
-		lock, err := lockDir(executor)
+		lock, err := lockDir(executor, unix.LOCK_EX|unix.LOCK_NB)
 		if err != nil {
 			continue
 		}
@@ -400,13 +407,20 @@ func killGroup(dir string) {
 	}
 }
 
-// lockDir opens dir and locks it for this process, or fails if another one has.
-func lockDir(dir string) (*os.File, error) {
+// lockDir opens dir and locks it for this process until the file is closed. How
+// is that of flock(2).
+func lockDir(dir string, how int) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	for {
+		err = unix.Flock(int(f.Fd()), how)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -19,6 +19,8 @@ type birth struct {
 	// requests and frames become the supervisor's standard input and output,
 	// null its standard error.
 	requests, frames, null *os.File
+	// network is the network namespace to enter; nil for a new one.
+	network *os.File
 	// uid is the host's user and group ID for this sandbox alone: limits that the
 	// kernel counts by user are not shared between tasks.
 	uid    int
@@ -28,9 +30,19 @@ type birth struct {
 	lastCap uintptr
 }
 
-// The namespaces that a sandbox is born into. The mount namespace is a copy of
-// the nursery's, and cgroup and user namespace are entered later on the way.
-const bornInto = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+// bornInto returns the clone flags of the namespaces that a sandbox is born into.
+// The mount namespace is a copy of the nursery's, and cgroup and user namespace
+// are entered later on the way.
+func (b birth) bornInto() uint64 {
+	const always = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+	if b.network != nil {
+		return always
+	}
+	return always | unix.CLONE_NEWNET
+}
+
+// supervisorOOMScore is the supervisor's oom_score_adj (proc(5)).
+const supervisorOOMScore = "-999"
 
 // securebits: no identity change and no program file ever gives a capability,
 // and none of this can be undone. (See capabilities(7).)
@@ -72,15 +84,15 @@ func diskOptions(disk int64) (size, inodes string) {
 	return strconv.FormatInt(disk, 10), strconv.FormatInt(max(1024, disk/4096), 10)
 }
 
-// enter returns the program that turns a child, born into bornInto, into the
-// sandbox and starts the supervisor in it.
+// program returns what turns a child, born into the namespaces of bornInto, into
+// the sandbox and starts the supervisor in it.
 //
 // The order matters. What needs the host's root comes first: its namespaces
 // therefore belong to the host, and even a process with every capability of its
 // own user namespace could not change them. Then the child becomes a user that
 // nobody else is and enters a user namespace in which no ID is mapped: it sees
 // itself as 65534, nothing can become root there, and no capability is left.
-func enter(b birth) *program {
+func (b birth) program() *program {
 	p := new(program)
 
 	zero := p.str("0")
@@ -89,22 +101,32 @@ func enter(b birth) *program {
 	}
 	p.do("entering the prepared mount namespace", unix.SYS_SETNS, b.nursery.ns.Fd(), unix.CLONE_NEWNS)
 	p.do("copying mount and cgroup namespaces", unix.SYS_UNSHARE, unix.CLONE_NEWNS|unix.CLONE_NEWCGROUP)
+	if b.network != nil {
+		p.do("entering the network namespace", unix.SYS_SETNS, b.network.Fd(), unix.CLONE_NEWNET)
+	}
 	for i, f := range []*os.File{b.requests, b.frames, b.null} {
 		p.do("setting up the supervisor's files", unix.SYS_DUP3, f.Fd(), uintptr(i), 0)
 	}
 	p.do("closing all other files", unix.SYS_CLOSE_RANGE, 3, uintptr(closeRangeEveryone), 0)
 
-	// Descriptor 3 is the lowest free one now. A kernel without IPv4 lacks it.
-	lo := &ifreq{flags: unix.IFF_UP}
-	copy(lo.name[:], "lo")
-	p.try("opening a socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0)
-	p.try("bringing up the loopback device", unix.SYS_IOCTL, 3, unix.SIOCSIFFLAGS, ptr(p, lo))
-	p.try("closing the socket", unix.SYS_CLOSE, 3)
-
+	if b.network == nil {
+		// Descriptor 3 is the lowest free one now. A kernel without IPv4 lacks it.
+		lo := &ifreq{flags: unix.IFF_UP}
+		copy(lo.name[:], "lo")
+		p.try("opening a socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0)
+		p.try("bringing up the loopback device", unix.SYS_IOCTL, 3, unix.SIOCSIFFLAGS, ptr(p, lo))
+		p.try("closing the socket", unix.SYS_CLOSE, 3)
+	}
 	p.do("naming the host", unix.SYS_SETHOSTNAME, p.str("sandbox"), uintptr(len("sandbox")))
 	// Processes only: no /proc/sys, /proc/kcore, /proc/sysrq-trigger, ...
 	p.do("mounting /proc", unix.SYS_MOUNT, p.str("proc"), p.str("/proc"), p.str("proc"),
 		unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, p.str("subset=pid"))
+	// The supervisor is the last one to be killed for want of memory. It gives its
+	// programs the highest score, which protects it also where this process lacks
+	// the capability to lower its own.
+	p.do("opening oom_score_adj", unix.SYS_OPENAT, atFdcwd, p.str("/proc/self/oom_score_adj"), unix.O_WRONLY)
+	p.try("setting oom_score_adj", unix.SYS_WRITE, 3, p.str(supervisorOOMScore), uintptr(len(supervisorOOMScore)))
+	p.do("closing oom_score_adj", unix.SYS_CLOSE, 3)
 	size, inodes := diskOptions(b.disk)
 	id := uintptr(b.uid)
 	p.do("mounting "+writableDir, unix.SYS_MOUNT, p.str("tmpfs"), p.str(writableDir), p.str("tmpfs"),

@@ -35,7 +35,9 @@ type Executor struct {
 	lastCap uintptr
 	null    *os.File
 	uids    *userIDs
-	pool    *warmpool.Pool[struct{}, *sandbox]
+	// networks are those that the next sandboxes get.
+	networks networks
+	pool     *warmpool.Pool[struct{}, *sandbox]
 
 	alive     atomic.Int64
 	leaks     atomic.Int64
@@ -198,6 +200,7 @@ func (x *Executor) Close(ctx context.Context) error {
 func (x *Executor) release() error {
 	x.takeDowns.Wait()
 	err := x.leak
+	x.networks.close()
 	if x.cgroups != nil {
 		err = errors.Join(err, x.cgroups.remove())
 	}

@@ -174,9 +174,7 @@ func fillRoot(root, rootfs string, supervisor []byte) error {
 			return err
 		}
 	}
-	// Not readable for the program: a process that runs a file it may not read
-	// cannot be dumped or traced from its first instruction on.
-	if err := os.WriteFile(in(supervisorPath), supervisor, 0o111); err != nil {
+	if err := os.WriteFile(in(supervisorPath), supervisor, 0o555); err != nil {
 		return err
 	}
 	if rootfs == "/" {

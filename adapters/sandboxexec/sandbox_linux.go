@@ -28,6 +28,7 @@ type sandbox struct {
 	uid      int
 	group    *group
 	counters *cgroup.Reader
+	network  *os.File
 	session  *runner.Session
 	// exited is closed when the supervisor, and with it every process of its PID
 	// namespace, has ended and been reaped.
@@ -62,12 +63,13 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 	defer frames.Close()
 	s.session = runner.NewSession(toSupervisor, fromSupervisor)
 
-	program := enter(birth{
+	s.network = x.networks.take()
+	b := birth{
 		nursery: x.nursery, cgroups: s.group.joiners,
-		requests: requests, frames: frames, null: x.null,
+		requests: requests, frames: frames, null: x.null, network: s.network,
 		uid: s.uid, disk: defaultDisk, filter: x.filter, lastCap: x.lastCap,
-	})
-	if s.pid, s.pidfd, err = program.start(bornInto, s.group.dir); err != nil {
+	}
+	if s.pid, s.pidfd, err = b.program().start(b.bornInto(), s.group.dir); err != nil {
 		return nil, fmt.Errorf("starting a sandbox: %w", err)
 	}
 	started = true
@@ -82,7 +84,10 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 		close(s.exited)
 	}()
 
-	if _, err := s.session.Ready(ctx); err != nil {
+	if _, err = s.session.Ready(ctx); err == nil && s.network == nil {
+		s.network, err = openNetwork(s.pid)
+	}
+	if err != nil {
 		s.discard()
 		return nil, fmt.Errorf("waiting for a sandbox to be ready: %w", err)
 	}
@@ -105,6 +110,10 @@ func (s *sandbox) kill() {
 // discard takes the sandbox down behind the caller's back. Close waits for it.
 func (s *sandbox) discard() {
 	s.x.takeDowns.Go(func() {
+		if s.network != nil && (!s.alone() || !unused(s.pid)) {
+			s.network.Close()
+			s.network = nil
+		}
 		s.session.Close()
 		select {
 		case <-s.exited:
@@ -127,6 +136,9 @@ func (s *sandbox) takeDown() {
 	}
 	if s.pidfd != nil {
 		s.pidfd.Close()
+	}
+	if s.network != nil {
+		s.x.networks.give(s.network)
 	}
 	if s.counters != nil {
 		s.counters.Close()
