@@ -30,6 +30,9 @@ type ExecutorHarness struct {
 	Lacks []Capability
 	// HostSide looks at the sandboxes from outside.
 	HostSide HostSide
+	// Forgeries are what the executor's own supervisor could say to it, such as a
+	// frame with a false result; the Isolation suite has a program write them.
+	Forgeries [][]byte
 }
 
 // Capability is something that a good executor may lack.

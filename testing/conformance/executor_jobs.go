@@ -138,7 +138,7 @@ var execJobChecks = []check[*execBench]{
 	}},
 	{"a network is had on demand or refused", func(t *testing.T, b *execBench) {
 		const interfaces = `
-with open("/proc/net/dev") as f: names = [line.split(":")[0].strip() for line in f if ":" in line]
+with open("/proc/self/net/dev") as f: names = [line.split(":")[0].strip() for line in f if ":" in line]
 print(sorted(names))`
 		job := b.python(interfaces)
 		job.Spec.Network = true
