@@ -44,7 +44,7 @@ func stage(maxProcs string) error {
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
-	if err := syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, "size=64m,mode=1777"); err != nil {
+	if err := syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, "size=24m,mode=1777"); err != nil {
 		return fmt.Errorf("mounting /tmp: %w", err)
 	}
 	if err := errors.Join(os.Mkdir(workDir, 0o700), os.Chown(workDir, testUID, testUID)); err != nil {
