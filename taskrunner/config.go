@@ -55,12 +55,17 @@ const minLeaseTTL = 100 * time.Millisecond
 // complete returns c with every default filled in and the languages that its
 // policy allows, or a *FieldError that names the field.
 func (c Config) complete() (Config, registry, error) {
-	for field, missing := range map[string]bool{
-		"backend.store": c.Backend.Store == nil, "backend.queue": c.Backend.Queue == nil,
-		"backend.logs": c.Backend.Logs == nil, "backend.events": c.Backend.Events == nil,
+	for _, part := range []struct {
+		field   string
+		missing bool
+	}{
+		{"backend.store", c.Backend.Store == nil},
+		{"backend.queue", c.Backend.Queue == nil},
+		{"backend.logs", c.Backend.Logs == nil},
+		{"backend.events", c.Backend.Events == nil},
 	} {
-		if missing {
-			return c, registry{}, ports.Invalid(field, "must be set")
+		if part.missing {
+			return c, registry{}, ports.Invalid(part.field, "must be set")
 		}
 	}
 	if c.Languages == nil {

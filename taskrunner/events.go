@@ -151,7 +151,8 @@ func (f *feed) take(all bool) (events []Event, waiting, last bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	events, f.status = f.status, nil
-	for stream, l := range map[EventType]*live{ports.EventStdout: &f.stdout, ports.EventStderr: &f.stderr} {
+	for _, stream := range []EventType{ports.EventStdout, ports.EventStderr} {
+		l := f.live(stream)
 		for {
 			e, ok := l.take(all, f.closing)
 			if !ok {

@@ -153,21 +153,29 @@ func checkLanguage(field string, l Language) error {
 	if len(l.Run) == 0 {
 		return ports.Invalid(field+".run", "must not be empty")
 	}
-	for part, argv := range map[string][]string{"run": l.Run, "compile": l.Compile} {
-		for i, arg := range argv {
-			at := fmt.Sprintf("%s.%s[%d]", field, part, i)
-			if err := checkText(at, arg); err != nil {
-				return err
-			}
-			if i == 0 && arg == "" {
-				return ports.Invalid(at, "must not be empty")
-			}
-		}
+	if err := checkCommand(field+".run", l.Run); err != nil {
+		return err
+	}
+	if err := checkCommand(field+".compile", l.Compile); err != nil {
+		return err
 	}
 	if l.CompileTimeout < 0 {
 		return ports.Invalid(field+".compile_timeout", "must not be negative")
 	}
 	return checkEnv(field+".env", l.Env)
+}
+
+func checkCommand(field string, argv []string) error {
+	for i, arg := range argv {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if err := checkText(at, arg); err != nil {
+			return err
+		}
+		if i == 0 && arg == "" {
+			return ports.Invalid(at, "must not be empty")
+		}
+	}
+	return nil
 }
 
 func isLanguageName(name string) bool {

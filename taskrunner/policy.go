@@ -89,12 +89,17 @@ func (p Policy) complete() (Policy, error) {
 	p.Max = fillLimits(p.Max, d.Max)
 	p.Default = fillLimits(p.Default, leastLimits(d.Default, p.Max))
 
-	for field, n := range map[string]int64{
-		"max_code": p.MaxCode, "max_input": p.MaxInput,
-		"max_files": int64(p.MaxFiles), "queue_depth": int64(p.QueueDepth),
+	for _, bound := range []struct {
+		field string
+		value int64
+	}{
+		{"max_code", p.MaxCode},
+		{"max_input", p.MaxInput},
+		{"max_files", int64(p.MaxFiles)},
+		{"queue_depth", int64(p.QueueDepth)},
 	} {
-		if n < 0 {
-			return p, ports.Invalid("policy."+field, "must not be negative")
+		if bound.value < 0 {
+			return p, ports.Invalid("policy."+bound.field, "must not be negative")
 		}
 	}
 	if p.MaxInput > maxMaxInput {
