@@ -127,7 +127,9 @@ func (a *API) logText(x *exchange) error {
 	}
 	if _, err := io.CopyN(struct{ io.Writer }{x.w}, body, length); err != nil {
 		// The header is out: only a cut connection can say that bytes are missing.
-		a.log.WarnContext(x.context(), "a log was cut off", "request_id", x.id, "task", task.ID, "stream", stream, "error", err)
+		if x.context().Err() == nil {
+			a.log.WarnContext(x.context(), "a log was cut off", "request_id", x.id, "task", task.ID, "stream", stream, "error", err)
+		}
 		panic(http.ErrAbortHandler)
 	}
 	return nil
