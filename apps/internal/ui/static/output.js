@@ -1,7 +1,8 @@
 // A stream of text on the page, bounded: however much a program writes, the page
 // keeps the last KEEP characters of it and draws at most once a frame.
 
-const KEEP = 200_000;
+const KEEP = 100_000;
+const PIECE = 8_192; // the least length of a full text node
 
 export class Output {
   #pre;
@@ -57,14 +58,25 @@ export class Output {
     const pre = this.#pre;
     const atEnd = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 24;
 
-    const node = document.createTextNode(text);
-    this.#nodes.push(node);
+    const last = this.#nodes.at(-1);
+    if (last && last.length + text.length <= PIECE) {
+      last.appendData(text);
+    } else {
+      const node = document.createTextNode(text);
+      this.#nodes.push(node);
+      pre.append(node);
+    }
     this.#shown += text.length;
-    pre.append(node);
-    while (this.#shown > KEEP && this.#nodes.length > 1) {
-      const oldest = this.#nodes.shift();
-      this.#shown -= oldest.length;
-      oldest.remove();
+    while (this.#shown > KEEP) {
+      const oldest = this.#nodes[0];
+      const excess = Math.min(this.#shown - KEEP, oldest.length);
+      if (excess < oldest.length) {
+        oldest.deleteData(0, excess);
+      } else {
+        this.#nodes.shift();
+        oldest.remove();
+      }
+      this.#shown -= excess;
       this.#dropped = true;
     }
     if (this.#dropped) this.#note.textContent = "only the end is shown";
