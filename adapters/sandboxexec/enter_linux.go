@@ -16,9 +16,9 @@ type birth struct {
 	nursery *nursery
 	// cgroups are the files that put whoever writes "0" into the sandbox's groups.
 	cgroups []*os.File
-	// requests and frames become the supervisor's standard input and output,
-	// null its standard error.
-	requests, frames, null *os.File
+	// requests, frames and complaints become the supervisor's standard input,
+	// output and error.
+	requests, frames, complaints *os.File
 	// network is the network namespace to enter; nil for a new one.
 	network *os.File
 	// uid is the host's user and group ID for this sandbox alone: limits that the
@@ -104,7 +104,7 @@ func (b birth) program() *program {
 	if b.network != nil {
 		p.do("entering the network namespace", unix.SYS_SETNS, b.network.Fd(), unix.CLONE_NEWNET)
 	}
-	for i, f := range []*os.File{b.requests, b.frames, b.null} {
+	for i, f := range []*os.File{b.requests, b.frames, b.complaints} {
 		p.do("setting up the supervisor's files", unix.SYS_DUP3, f.Fd(), uintptr(i), 0)
 	}
 	p.do("closing all other files", unix.SYS_CLOSE_RANGE, 3, uintptr(closeRangeEveryone), 0)

@@ -33,7 +33,6 @@ type Executor struct {
 	cgroups *cgroups
 	filter  []bpf.RawInstruction
 	lastCap uintptr
-	null    *os.File
 	uids    *userIDs
 	// networks are those that the next sandboxes get.
 	networks networks
@@ -89,9 +88,6 @@ func (x *Executor) setUp(cfg Config) error {
 		return err
 	}
 	if x.lastCap, err = lastCapability(); err != nil {
-		return err
-	}
-	if x.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
 		return err
 	}
 	if x.nursery, err = newNursery(rootfs, supervisor); err != nil {
@@ -206,9 +202,6 @@ func (x *Executor) release() error {
 	}
 	if x.nursery != nil {
 		err = errors.Join(err, x.nursery.Close())
-	}
-	if x.null != nil {
-		err = errors.Join(err, x.null.Close())
 	}
 	return err
 }

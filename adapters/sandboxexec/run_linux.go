@@ -114,23 +114,18 @@ func (r *run) outcome(ctx context.Context, report *runner.Report, err error) (po
 	oom := after.OOMKills != nil && *after.OOMKills > *r.before.OOMKills
 	if report == nil {
 		// The supervisor is gone: say what the host knows, if that explains it.
-		report = &runner.Report{Step: r.step, ExitCode: -1, StdoutBytes: r.bytes[0], StderrBytes: r.bytes[1]}
-		if !r.start.IsZero() {
-			report.Wall = time.Since(r.start)
-		}
 		switch {
 		case ctx.Err() != nil:
-			report.End = runner.EndCancelled
+			report = r.unreported(runner.EndCancelled)
 		case r.starved.Load() || errors.Is(err, runner.ErrUnresponsive):
-			report.End, err = runner.EndTimeout, nil
+			report, err = r.unreported(runner.EndTimeout), nil
 		case oom:
-			report.End, report.Signal, err = runner.EndSignal, int(syscall.SIGKILL), nil
-		default:
-			return ports.Outcome{}, err
+			report, err = r.unreported(runner.EndSignal), nil
+			report.Signal = int(syscall.SIGKILL)
 		}
 	}
-	if err != nil && ctx.Err() == nil {
-		return ports.Outcome{}, err
+	if report == nil || err != nil && ctx.Err() == nil {
+		return ports.Outcome{}, r.sandbox.explain(err)
 	}
 	if report.End == runner.EndNotStarted {
 		return ports.Outcome{}, ports.Invalid("language", "%s cannot be run here: %s", r.job.Language.Name, report.Message)
@@ -172,6 +167,15 @@ func (r *run) outcome(ctx context.Context, report *runner.Report, err error) (po
 		o.Message = "the " + step.Name + " step failed"
 	}
 	return o, err
+}
+
+// unreported returns what the host itself knows of an end.
+func (r *run) unreported(end runner.End) *runner.Report {
+	report := &runner.Report{End: end, Step: r.step, ExitCode: -1, StdoutBytes: r.bytes[0], StderrBytes: r.bytes[1]}
+	if !r.start.IsZero() {
+		report.Wall = time.Since(r.start)
+	}
+	return report
 }
 
 // usage is what the host counted since the request. The supervisor's own share,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -29,7 +30,9 @@ type sandbox struct {
 	group    *group
 	counters *cgroup.Reader
 	network  *os.File
-	session  *runner.Session
+	// lastWords is what the supervisor wrote on its standard error: why it gave up.
+	lastWords *os.File
+	session   *runner.Session
 	// exited is closed when the supervisor, and with it every process of its PID
 	// namespace, has ended and been reaped.
 	exited chan struct{}
@@ -62,11 +65,17 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 	}
 	defer frames.Close()
 	s.session = runner.NewSession(toSupervisor, fromSupervisor)
+	lastWords, complaints, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer complaints.Close()
+	s.lastWords = lastWords
 
 	s.network = x.networks.take()
 	b := birth{
 		nursery: x.nursery, cgroups: s.group.joiners,
-		requests: requests, frames: frames, null: x.null, network: s.network,
+		requests: requests, frames: frames, complaints: complaints, network: s.network,
 		uid: s.uid, disk: defaultDisk, filter: x.filter, lastCap: x.lastCap,
 	}
 	if s.pid, s.pidfd, err = b.program().start(b.bornInto(), s.group.dir); err != nil {
@@ -79,6 +88,7 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 	// ours close, nor we its.
 	requests.Close()
 	frames.Close()
+	complaints.Close()
 	go func() {
 		reap(s.pid)
 		close(s.exited)
@@ -88,8 +98,10 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 		s.network, err = openNetwork(s.pid)
 	}
 	if err != nil {
+		s.kill()
+		err = s.explain(fmt.Errorf("waiting for a sandbox to be ready: %w", err))
 		s.discard()
-		return nil, fmt.Errorf("waiting for a sandbox to be ready: %w", err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -140,6 +152,9 @@ func (s *sandbox) takeDown() {
 	if s.network != nil {
 		s.x.networks.give(s.network)
 	}
+	if s.lastWords != nil {
+		s.lastWords.Close()
+	}
 	if s.counters != nil {
 		s.counters.Close()
 	}
@@ -152,6 +167,15 @@ func (s *sandbox) takeDown() {
 		}
 	}
 	s.x.uids.give(s.uid)
+}
+
+// explain adds the supervisor's last words to an error, once it has ended.
+func (s *sandbox) explain(err error) error {
+	words, _ := io.ReadAll(io.LimitReader(s.lastWords, 2048))
+	if len(words) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (the supervisor's last words: %q)", err, words)
 }
 
 // healthy reports whether the supervisor still waits.
