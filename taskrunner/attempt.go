@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/task-runner/task-runner/ports"
@@ -43,7 +44,7 @@ func (w *Worker) handle(lease ports.Lease) {
 	switch err := guard(a.live); {
 	case err == nil:
 	case a.hold.lost(), errors.Is(err, errGhost), errors.Is(err, ErrLeaseLost):
-		a.log.Warn("lost the task to another worker", "error", err)
+		a.log.Warn("let go of the task, which another worker has or will get", "error", err)
 	default:
 		a.log.Error("could not work on the task; another attempt follows when its lease runs out", "error", err)
 	}
@@ -291,9 +292,11 @@ func (a *attempt) publish(e Event) {
 	}
 }
 
-// ended returns r ended by cause rather than by the program.
+// ended returns r ended by cause rather than by the program. What r says already,
+// such as that a log is not complete, stays true.
 func ended(r Result, cause Cause, message string) Result {
-	r.Cause, r.ExitCode, r.Message = cause, -1, message
+	r.Cause, r.ExitCode = cause, -1
+	r.Message = strings.TrimSpace(message + " " + r.Message)
 	return r
 }
 

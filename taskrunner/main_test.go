@@ -32,6 +32,8 @@ type world struct {
 	// mostEnds is how often the end of one task may be published: once, but where
 	// a Publish failed it is made again.
 	mostEnds int
+	// lossy says that the bus is so bad that live output may be missing.
+	lossy bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -222,7 +224,9 @@ func (w *world) requireOver(c *taskrunner.Client) {
 			assert.Equal(w.t, inline, readLog(w.t, c, task.ID, ports.LogStdout), "the log is the result's")
 		}
 		if task.Result.Cause == ports.CauseExit {
-			assert.Equal(w.t, inline, h.stdout, "the live output is the result's")
+			if !w.lossy {
+				assert.Equal(w.t, inline, h.stdout, "the live output is the result's")
+			}
 			assert.Contains(w.t, inline, fmt.Sprintf("in attempt %d\n", task.Attempt))
 		}
 		assert.LessOrEqual(w.t, w.endsTold(task.ID), w.mostEnds, "ends published")

@@ -46,8 +46,10 @@ func finished(t Task, r Result, at time.Time) (Task, error) {
 	t, err := move(t, statusOf(r.Outcome))
 	t.Result = &r
 	t.FinishedAt = at
-	if at.Before(t.CreatedAt) { // the clocks of two machines differ
-		t.FinishedAt = t.CreatedAt
+	for _, before := range []time.Time{t.CreatedAt, t.StartedAt} {
+		if t.FinishedAt.Before(before) { // the clocks of two machines differ
+			t.FinishedAt = before
+		}
 	}
 	return t, err
 }
