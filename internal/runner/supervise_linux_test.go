@@ -336,6 +336,21 @@ func TestOutputFarBeyondTheLimitKills(t *testing.T) {
 	}
 }
 
+func TestTwoStreamsThatFloodAtTheSameTimeArriveWhole(t *testing.T) {
+	t.Parallel()
+	req := shell("seq 100000 & seq 100001 >&2 & wait")
+	o := run(t, req)
+	lines := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintln(&b, i+1)
+		}
+		return b.String()
+	}
+	assert.True(t, lines(100_000) == o.stdout)
+	assert.True(t, lines(100_001) == o.stderr)
+}
+
 func TestNoOutputMayBeWanted(t *testing.T) {
 	t.Parallel()
 	req := shell("echo hi")

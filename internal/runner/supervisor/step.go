@@ -191,9 +191,6 @@ func (s *step) feed() {
 }
 
 func (s *step) pump(st *stream) {
-	if st.blocked(&s.task.out, s.task.req.OutputLimit) {
-		return // the other stream took the room
-	}
 	st.pump(&s.task.out, s.task.req.OutputLimit)
 	if st.total > s.task.req.OutputKill {
 		s.kill(frame.EndOutput)

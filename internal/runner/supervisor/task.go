@@ -82,8 +82,12 @@ type stream struct {
 var scratch [frame.MaxData]byte
 
 // pump takes one piece from the pipe: into the outbox up to limit, and then into
-// nothing. It reports whether there may be more now.
+// nothing. It reports whether there may be more now. A stream that is blocked stays
+// as it is; it may have become so since poll, when the other one took the room.
 func (s *stream) pump(out *outbox, limit int64) bool {
+	if s.blocked(out, limit) {
+		return false
+	}
 	var n int
 	var err error
 	if left := limit - s.total; left > 0 {
