@@ -3,17 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/task-runner/task-runner/apps/internal/wire"
 )
 
 // printBanner says what runs where, and why.
 func printBanner(w io.Writer, f serveFlags, app *wire.App, webURL, apiURL string) {
-	var names []string
-	for _, l := range app.Client.Languages() {
-		names = append(names, l.Name)
-	}
 	kept := "for ever"
 	if *f.retention > 0 {
 		kept = "for " + durationText(*f.retention)
@@ -23,7 +18,7 @@ func printBanner(w io.Writer, f serveFlags, app *wire.App, webURL, apiURL string
 		{"Web", webURL},
 		{"API", apiURL + " (reference: " + apiURL + "/docs)"},
 		{"Executor", app.Executor.Name + ", " + app.Executor.Reason},
-		{"Languages", strings.Join(names, ", ")},
+		{"Languages", names(app.Client.Languages())},
 		{"Storage", "memory; finished tasks are kept " + kept + ", and nothing outlives this process"},
 	} {
 		fmt.Fprintf(w, "  %-10s %s\n", line[0], line[1])

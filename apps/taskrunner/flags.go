@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func newLimitFlags(s *settings.Set, prefix string, def ports.Limits) limitFlags 
 	s.ShowDefault(prefix+"cpu", fmt.Sprint(def.CPU))
 	s.ShowDefault(prefix+"memory", sizeText(def.Memory))
 	s.ShowDefault(prefix+"timeout", durationText(def.Timeout))
-	s.ShowDefault(prefix+"pids", fmt.Sprint(def.PIDs))
+	s.ShowDefault(prefix+"pids", strconv.Itoa(def.PIDs))
 	s.ShowDefault(prefix+"output", sizeText(def.Output))
 	s.ShowDefault(prefix+"disk", sizeText(def.Disk))
 	return f
@@ -96,4 +97,13 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// names are the languages' names for people to read.
+func names(languages []ports.Language) string {
+	all := make([]string, len(languages))
+	for i, l := range languages {
+		all[i] = l.Name
+	}
+	return strings.Join(all, ", ")
 }

@@ -3,13 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -151,18 +149,6 @@ func TestVersionAndLanguages(t *testing.T) {
 		names = append(names, name)
 	}
 	assert.Equal(t, []string{"NAME", "bash", "javascript", "perl", "python"}, names)
-}
-
-// It is not parallel, because the signal goes to the whole process.
-func TestASignalEndsTheContextAndASecondOneIsNotCaught(t *testing.T) {
-	ctx, stop := untilSignal(context.Background())
-	defer stop()
-	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
-	<-ctx.Done()
-	var s signalError
-	require.True(t, errors.As(context.Cause(ctx), &s))
-	assert.Equal(t, syscall.SIGTERM, s.signal)
-	assert.Equal(t, 143, interrupted(ctx))
 }
 
 func TestHostsAndAddresses(t *testing.T) {

@@ -60,12 +60,12 @@ func exitCode(task taskrunner.Task) (code int, message string) {
 	return code, message
 }
 
-// interrupted returns the exit code for a ctx that ended before the program did.
-func interrupted(ctx context.Context) int {
+// interrupted reports whether ctx ended, and the exit code for that.
+func interrupted(ctx context.Context) (code int, ok bool) {
 	if s, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
-		return exitSignal + int(s.signal)
+		return exitSignal + int(s.signal), true
 	}
-	return exitSignal + int(syscall.SIGINT)
+	return exitSignal + int(syscall.SIGINT), ctx.Err() != nil
 }
 
 // signalNumber returns Linux's number of a signal, which is where the sandbox

@@ -112,9 +112,10 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 		return exitInfrastructure, fmt.Errorf("starting the worker: %w", err)
 	}
 	task, err := app.Client.Run(ctx, spec)
+	if code, ok := interrupted(ctx); ok {
+		return code, nil
+	}
 	switch {
-	case ctx.Err() != nil:
-		return interrupted(ctx), nil
 	case errors.Is(err, ports.ErrInvalid):
 		return exitUsage, err
 	case err != nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/task-runner/task-runner/apps/internal/settings"
@@ -56,7 +57,7 @@ func newServeFlags() serveFlags {
 	f.concurrency = settings.Var(s, "concurrency", "N", "", "how many tasks run at once", settings.Count(1))
 	s.ShowDefault("concurrency", "one for each processor")
 	f.depth = settings.Var(s, "queue-depth", "N", "", "how many tasks may wait before more are refused", settings.Count(1))
-	s.ShowDefault("queue-depth", fmt.Sprint(policy.QueueDepth))
+	s.ShowDefault("queue-depth", strconv.Itoa(policy.QueueDepth))
 	f.network = settings.Bool(s, "allow-network", "let tasks ask for a network")
 	f.retention = settings.Var(s, "retention", "TIME", "24h", "how long finished tasks are kept; 0 is for ever", settings.Period)
 	f.drain = settings.Var(s, "drain-timeout", "TIME", "30s", "how long running tasks may take to end when this process is told to stop", settings.Period)

@@ -33,7 +33,7 @@ type service struct {
 func serving(t *testing.T, args ...string) *service {
 	t.Helper()
 	needSandbox(t)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	transport := &http.Transport{}
 	s := &service{t: t, client: &http.Client{Transport: transport}, stop: cancel, done: make(chan struct{})}
 	stdout, banner := io.Pipe()

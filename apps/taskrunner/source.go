@@ -63,16 +63,12 @@ func (s source) language(asked string, all []ports.Language) (string, error) {
 			}
 		}
 	}
-	var names []string
-	for _, l := range all {
-		names = append(names, l.Name)
-	}
 	what := s.name
 	if what == "" {
 		what = "standard input"
 	}
 	return "", settings.Usagef("cannot tell the language of %s; name it with --language (%s): one of %s",
-		what, settings.EnvName("language"), strings.Join(names, ", "))
+		what, settings.EnvName("language"), names(all))
 }
 
 func answersTo(l ports.Language, name string) bool {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -25,14 +24,14 @@ import (
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "where to listen")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *addr); err != nil {
+	if err := run(*addr); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, addr string) error {
+func run(addr string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	background := context.WithoutCancel(ctx) // for what happens after Ctrl-C
 	sandbox, err := sandboxexec.New(sandboxexec.Config{})
 	if err != nil {
@@ -61,12 +60,12 @@ func run(ctx context.Context, addr string) error {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", api)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "A page of this server. The API is under /api/v1/.\n")
+		fmt.Fprintln(w, "A page of this server. The API is under /api/v1/.")
 	})
 
 	server := httpapi.NewServer(addr, api) // with the timeouts that suit the API
 	server.Handler = mux
-	listener, err := net.Listen("tcp", addr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,28 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// It is not parallel, because the signal goes to the whole process.
+func TestASignalEndsTheContext(t *testing.T) {
+	ctx, stop := untilSignal(t.Context())
+	defer stop()
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	<-ctx.Done()
+	var s signalError
+	require.True(t, errors.As(context.Cause(ctx), &s))
+	assert.Equal(t, syscall.SIGTERM, s.signal)
+	code, ok := interrupted(ctx)
+	assert.True(t, ok)
+	assert.Equal(t, 143, code)
+}
