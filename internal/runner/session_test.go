@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -409,5 +410,33 @@ func TestCloseEndsARun(t *testing.T) {
 		assert.Nil(t, report)
 		assert.ErrorIs(t, err, runner.ErrLost)
 		assert.NoError(t, s.Close(), "again")
+	})
+}
+
+// Whatever a supervisor sends, the launcher gets no more output than it asked for, and
+// a report or a reason why there is none.
+func FuzzSession(f *testing.F) {
+	both := append(started(0), started(1)...)
+	end := result(runner.Report{End: runner.EndExit, Step: 1, StdoutBytes: 3})
+	f.Add(append(append(append([]byte{}, both...), stdout("abc")...), end...))
+	f.Add(append(append([]byte{}, both...), sample(1)...))
+	f.Add(started(0)[:3])
+	f.Add([]byte("garbage"))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		s := runner.NewSession(nopCloser{io.Discard}, io.NopCloser(io.MultiReader(bytes.NewReader(ready), bytes.NewReader(said))))
+		req := request()
+		var outs, errs int
+		report, failure := s.Run(t.Context(), req, runner.Handlers{
+			Stdout: func(p []byte) { outs += len(p) },
+			Stderr: func(p []byte) { errs += len(p) },
+		})
+		assert.LessOrEqual(t, int64(max(outs, errs)), req.OutputLimit)
+		if failure != nil {
+			assert.Nil(t, report)
+			assert.True(t, errors.Is(failure, runner.ErrProtocol) || errors.Is(failure, runner.ErrLost), "%v", failure)
+			return
+		}
+		assert.EqualValues(t, outs, min(report.StdoutBytes, req.OutputLimit))
+		assert.EqualValues(t, errs, min(report.StderrBytes, req.OutputLimit))
 	})
 }
