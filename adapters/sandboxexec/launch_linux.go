@@ -86,9 +86,11 @@ type cloneArgs struct {
 // into.
 func (p *program) start(flags uint64, cgroup *os.File) (int, *os.File, error) {
 	pidfd := new(int32)
+	// As p keeps it, it is on the heap: a stack may move before the kernel writes.
+	pidfdAddr := ptr(p, pidfd)
 	args := &cloneArgs{
 		flags:      flags | unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD,
-		pidfd:      uint64(uintptr(unsafe.Pointer(pidfd))),
+		pidfd:      uint64(pidfdAddr),
 		exitSignal: uint64(unix.SIGCHLD),
 	}
 	if cgroup != nil {
@@ -100,7 +102,6 @@ func (p *program) start(flags uint64, cgroup *os.File) (int, *os.File, error) {
 	pid, errno := cloneAndRun(args, p.calls, failed)
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(p)
-	runtime.KeepAlive(pidfd)
 	if errno != 0 {
 		return 0, nil, fmt.Errorf("making a process in new namespaces: %w", errno)
 	}
