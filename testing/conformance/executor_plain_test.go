@@ -32,6 +32,8 @@ type plainExecutor struct {
 	bend func(ports.Job, *ports.Outcome, *error)
 	// bendJob changes a job on its way in.
 	bendJob func(*ports.Job)
+	// measure reports the CPU time, as far as a plain parent knows it.
+	measure bool
 	// leak leaves the task's processes alive.
 	leak bool
 	// deaf ignores contexts, and impatient Closes too early.
@@ -292,10 +294,14 @@ func (r *plainRun) step(ctx context.Context, cancel context.CancelCauseFunc, arg
 	if cause == nil && (r.stdout.flooded(r.job) || r.stderr.flooded(r.job)) {
 		cause = errPlainFlood
 	}
-	return r.outcome(ctx, cause, cmd.ProcessState.Sys().(syscall.WaitStatus))
+	outcome, err := r.outcome(cause, cmd.ProcessState.Sys().(syscall.WaitStatus))
+	if r.x.measure {
+		outcome.Usage.CPUTime = new(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime())
+	}
+	return outcome, err
 }
 
-func (r *plainRun) outcome(ctx context.Context, cause error, status syscall.WaitStatus) (ports.Outcome, error) {
+func (r *plainRun) outcome(cause error, status syscall.WaitStatus) (ports.Outcome, error) {
 	out := ports.Outcome{Cause: ports.CauseExit, ExitCode: status.ExitStatus()}
 	if status.Signaled() {
 		out.Cause, out.ExitCode = ports.CauseSignal, -1

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -170,7 +171,9 @@ func (r *execRecorder) leave() { r.inside.Add(-1) }
 func (r *execRecorder) fault(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.faults = append(r.faults, what)
+	if !slices.Contains(r.faults, what) {
+		r.faults = append(r.faults, what)
+	}
 }
 
 func (r *execRecorder) mustHaveStarted(what string) {

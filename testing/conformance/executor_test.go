@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -153,14 +154,20 @@ var execFaults = map[string]execFault{
 		job.Started = func() { started(); started() }
 	}),
 	"Started is not called": bentJob("handlers/Started is called once, also when there is a compile step or nothing else happens", func(job *ports.Job) { job.Started = nil }),
-	"handlers overlap": bentJob("ending/each language says hello and nothing else", func(job *ports.Job) {
+	// That case has a writer that blocks, beside which others can be seen.
+	"handlers overlap": bentJob("handlers/a writer that is slow holds up its own program only", func(job *ports.Job) {
 		out, errs := job.Stdout, job.Stderr
 		job.Stdout = writerTo(func(p []byte) (int, error) {
 			var wg sync.WaitGroup
 			defer wg.Wait()
-			for range 8 {
-				wg.Go(func() { _, _ = errs.Write(nil) })
-			}
+			var done atomic.Bool
+			defer done.Store(true)
+			wg.Go(func() {
+				for !done.Load() {
+					_, _ = errs.Write(nil)
+					runtime.Gosched()
+				}
+			})
 			return out.Write(p)
 		})
 	}),
@@ -219,8 +226,23 @@ var execFaults = map[string]execFault{
 			*err = nil
 		}
 	}),
-	"no sandbox at all":            {noticedBy: "single use/nothing of a run is found by the next ones", put: func(*plainExecutor) {}},
-	"no sandbox between neighbour": {noticedBy: "single use/runs at the same time do not find each other", put: func(*plainExecutor) {}},
+	"no sandbox at all":             {noticedBy: "single use/nothing of a run is found by the next ones", put: func(*plainExecutor) {}},
+	"no sandbox between neighbours": {noticedBy: "single use/runs at the same time do not find each other", put: func(*plainExecutor) {}},
+	"there is no memory limit":      {noticedBy: "memory/a program beyond its memory limit is out of memory", put: func(*plainExecutor) {}},
+	"a child is not limited":        {noticedBy: "memory/a parent that fails after its child ran out of memory is out of memory", put: func(*plainExecutor) {}},
+	"there is no limit on CPU": {
+		noticedBy: "time/a fifth of a core gives a fifth of the CPU time",
+		lacks:     []conformance.Capability{conformance.Network, conformance.Samples, conformance.PeakMemory},
+		put: func(x *plainExecutor) {
+			// As on a machine with nothing else to do.
+			x.bend = func(_ ports.Job, out *ports.Outcome, _ *error) { out.Usage.CPUTime = out.Usage.WallTime }
+		},
+	},
+	"only children that were waited for are counted": {
+		noticedBy: "usage/CPU time of a child counts, waited for or not",
+		lacks:     []conformance.Capability{conformance.Network, conformance.Samples, conformance.PeakMemory},
+		put:       func(x *plainExecutor) { x.measure = true },
+	},
 	"an unknown figure is zero": {
 		noticedBy: "usage/a program that sleeps uses next to no CPU time",
 		lacks:     []conformance.Capability{conformance.Network, conformance.Samples, conformance.PeakMemory},
@@ -280,16 +302,21 @@ func TestExecutorSuiteNotices(t *testing.T) {
 	for name, fault := range execFaults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var pattern strings.Builder
-			for part := range strings.SplitSeq("TestExecutorSuiteOfFault/"+fault.noticedBy, "/") {
-				pattern.WriteString("/^" + regexp.QuoteMeta(strings.ReplaceAll(part, " ", "_")) + "$")
-			}
-			out, err := runExecSuite(t, name, pattern.String()[1:])
+			out, err := runExecSuite(t, name, execPattern("TestExecutorSuiteOfFault/"+fault.noticedBy))
 			require.Error(t, err, "the fault was not noticed: %s", out)
 			assert.NotContains(t, out, "no tests to run")
 			assert.Contains(t, out, "--- FAIL: TestExecutorSuiteOfFault")
 		})
 	}
+}
+
+// execPattern returns the pattern for -test.run that names one case.
+func execPattern(test string) string {
+	parts := strings.Split(test, "/")
+	for i, part := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(strings.ReplaceAll(part, " ", "_")) + "$"
+	}
+	return strings.Join(parts, "/")
 }
 
 // runExecSuite runs this test binary on the faulty executor.

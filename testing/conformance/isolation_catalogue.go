@@ -52,8 +52,9 @@ var isoCatalogue = []isoChapter{
 			}},
 	}},
 	{"time", []isoAttack{
-		isoStays("sleeps"), isoStays("spins"), isoStays("ignores"), isoStays("blocks"), isoStays("stops"), isoStays("stops-all"),
-		isoStays("crowd"), isoStays("reaper"), isoStays("vforked"), isoStays("fills-stdin"),
+		isoStays("sleeps"), isoStays("spins"), isoStays("ignores every signal"), isoStays("blocks every signal"),
+		isoStays("stops itself and its children"), isoStays("stops everybody"), isoStays("is a crowd that spins"),
+		isoStays("adopts its orphans"), isoStays("waits for a stopped vfork"), isoStays("clogs its own stdin"),
 	}},
 	{"memory", []isoAttack{
 		isoEats("parent", "a memory bomb is out of memory", isoOOM),
@@ -65,6 +66,7 @@ var isoCatalogue = []isoChapter{
 		isoEats("memfd", "files that only live in memory count", isoOOM),
 		isoEats("files", "files alone can be out of memory", isoOOM),
 		isoEats("small", "the supervisor survives a sandbox that is full of files", append(isoOOMChild, isoOOM...)),
+		{name: "exit code 137 is no want of memory", program: "exit_137.sh", ends: isoExit(137)},
 		isoHoards("memory.py", "sysv", "System V shared memory"),
 		isoHoards("buffers.py", "pipes", "memory in pipes"),
 		isoHoards("buffers.py", "sockets", "memory in sockets"),
@@ -77,7 +79,7 @@ var isoCatalogue = []isoChapter{
 		{name: "empty files run out", program: "disk.py", args: []string{"inodes", "8"}, limits: isoSmallDisk, ends: isoExit(0),
 			probes: []isoProbe{{"inodes", isoFull, 100, 49999}}},
 		{name: "a big file does not get bigger than the disk", program: "disk.py", args: []string{"big", "8"}, limits: isoSmallDisk, ends: isoExit(0),
-			probes: []isoProbe{{names: "write allocate sparse", verdicts: isoFull}, {names: "mapped", verdicts: isoFull + " SIGBUS"}}},
+			probes: []isoProbe{{names: "write allocate sparse", verdicts: isoFull}, {names: "mapped", verdicts: "SIGBUS"}, {names: "endless", verdicts: "OK EFBIG"}}},
 		{name: "folders nested beyond every path are no trouble", program: "nesting.py", ends: isoExit(0),
 			probes: []isoProbe{{names: "nesting", verdicts: "OK ENOSPC"}}},
 		{name: "file names for whoever lists them are no trouble", program: "names.py", ends: isoExit(0)},

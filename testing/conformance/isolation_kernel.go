@@ -57,11 +57,11 @@ var isoKernelAttacks = []isoAttack{
 		{names: "chown", verdicts: isoReadOnly + " EINVAL"},
 	}},
 	{name: "nobody gets more of the machine than a share", program: "scheduling.py", ends: isoExit(0), probes: []isoProbe{
-		{names: "fifo rr deadline nice ioprio migrate_pages-first", verdicts: isoRefused},
-		{names: "mlock", verdicts: isoRefused + " ENOMEM EAGAIN"},
+		{names: "fifo rr deadline nice ioprio migrate_pages-first move_pages-first", verdicts: isoRefused},
+		{names: "mlock mlockall", verdicts: isoRefused + " ENOMEM EAGAIN"},
 		{names: "raise-CORE raise-NOFILE", verdicts: isoRefused},
 		{"files", "BOUNDED", 64, 1 << 16},
-		{names: "affinity batch personality dumpable", verdicts: isoRefused + " OK"},
+		{names: "affinity batch mbind set_mempolicy move_pages personality dumpable", verdicts: isoRefused + " OK EINVAL"},
 	}},
 	{name: "the supervisor is neither read nor changed", program: "supervisor.py", ends: isoExit(7), probes: []isoProbe{
 		{names: "read:* write:* list:* link:* enter-root enter-cwd", verdicts: isoHidden},

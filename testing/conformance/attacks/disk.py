@@ -2,6 +2,7 @@
 in each, in the way named by the argument."""
 
 import errno
+import mmap
 import os
 import sys
 
@@ -70,24 +71,30 @@ def big():
 
     def sparse():
         """A hole costs nothing, but what is then written into it does."""
-        with open("sparse", "wb", buffering=0) as f:
-            os.truncate("sparse", 1 << 40)
-            for i in range(2 * MIB):
-                f.seek(i << 24)
-                f.write(b"x" * (1 << 20))
+        for n in range(4):
+            with open("sparse%d" % n, "wb", buffering=0) as f:
+                f.truncate(MIB << 20)
+                for _ in range(MIB):
+                    f.write(b"x" * (1 << 20))
 
     def mapped():
-        import mmap
-        with open("mapped", "wb+") as f:
-            f.truncate(2 * MIB << 20)
-            m = mmap.mmap(f.fileno(), 0)
-            for i in range(0, len(m), 4096):
-                m[i] = 1
+        """Pages that are written to by memory access are not refused by any call."""
+        for n in range(2):
+            with open("mapped%d" % n, "wb+") as f:
+                f.truncate(MIB << 20)
+                m = mmap.mmap(f.fileno(), 0)
+                for i in range(0, len(m), 4096):
+                    m[i] = 1
 
-    for attempt in write, allocate, sparse, mapped:
+    def endless():
+        """A hole of a terabyte, which costs nothing."""
+        with open("endless", "wb") as f:
+            f.truncate(1 << 40)
+
+    for attempt in write, allocate, sparse, mapped, endless:
         probe(attempt.__name__, attempt)
         for name in os.listdir("."):
-            if name not in ("main.py", "probe.py"):
+            if name not in ("disk.py", "probe.py"):
                 try:
                     os.unlink(name)
                 except OSError:

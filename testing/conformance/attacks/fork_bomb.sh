@@ -6,5 +6,6 @@ bomb() {
     fi
     sleep 1
 }
-bomb 8 2>/dev/null
+bomb 8 2>/dev/null &
+wait
 exit 0

@@ -21,8 +21,9 @@ def linger():
 
 
 def fork_until_refused(then):
-    """Forks children that do something, and returns how many there were and why no more."""
-    for n in range(MOST):
+    """Forks children that do something, and returns why there are no more, and how
+    many processes there are, this one included."""
+    for n in range(1, MOST):
         try:
             pid = os.fork()
         except OSError as e:
@@ -39,7 +40,7 @@ def fork():
 
 def threads():
     stop = threading.Event()
-    for n in range(MOST):
+    for n in range(1, MOST):
         try:
             threading.Thread(target=stop.wait, args=(20,), daemon=True).start()
         except RuntimeError:

@@ -21,25 +21,25 @@ if HOW == "sleeps":
 elif HOW == "spins":
     while True:
         pass
-elif HOW == "ignores":
+elif HOW == "ignores every signal":
     ignore()
     while True:
         time.sleep(1000)
-elif HOW == "blocks":
+elif HOW == "blocks every signal":
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     while True:
         time.sleep(1000)
-elif HOW == "stops":
+elif HOW == "stops itself and its children":
     # A tree of stopped processes, and at last the program itself.
     for _ in range(10):
         pid = child()
         os.kill(pid, signal.SIGSTOP)
     os.kill(os.getpid(), signal.SIGSTOP)
-elif HOW == "stops-all":
+elif HOW == "stops everybody":
     child()
     os.kill(-1, signal.SIGSTOP)
     os.kill(os.getpid(), signal.SIGSTOP)
-elif HOW == "crowd":
+elif HOW == "is a crowd that spins":
     ignore()
     for _ in range(30):
         if os.fork() == 0:
@@ -48,7 +48,7 @@ elif HOW == "crowd":
                 pass
     while True:
         time.sleep(1000)
-elif HOW == "reaper":
+elif HOW == "adopts its orphans":
     # Children of ended processes come to this one instead of the supervisor.
     import ctypes
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
@@ -59,12 +59,12 @@ elif HOW == "reaper":
                 time.sleep(1000)
             os._exit(0)
     time.sleep(1000)
-elif HOW == "vforked":
+elif HOW == "waits for a stopped vfork":
     # The parent of a vfork cannot be interrupted until its child is gone.
     os.posix_spawn("/bin/sh", ["sh", "-c", "trap '' TERM; kill -STOP $$; sleep 1000"], {})
     time.sleep(1000)
-elif HOW == "fills-stdin":
-    # Nobody reads the pipe that this writes to.
-    read, write = os.pipe()
+elif HOW == "clogs its own stdin":
+    # The supervisor finds no room to write to, and no reader is left waiting.
+    fd = os.open("/dev/stdin", os.O_WRONLY)
     while True:
-        os.write(write, b"x" * 65536)
+        os.write(fd, b"x" * 65536)

@@ -1,0 +1,9 @@
+package conformance
+
+import "golang.org/x/sys/unix"
+
+func init() {
+	isoCallNumbers["ioperm"] = unix.SYS_IOPERM
+	isoCallNumbers["iopl"] = unix.SYS_IOPL
+	isoCallNumbers["uselib"] = unix.SYS_USELIB
+}
