@@ -190,7 +190,7 @@ var logGrowingChecks = []logCheck{
 		require.NoError(t, err)
 		mustWrite(t, w, content)
 		require.NoError(t, w.Close())
-		got, err := io.ReadAll(rc)
+		got, err := io.ReadAll(io.LimitReader(rc, info.Size+1))
 		require.NoError(t, err)
 		require.NoError(t, rc.Close())
 		requireBytes(t, content[:info.Size], got)

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,6 +53,7 @@ var storeConcurrencyChecks = []storeCheck{
 				if !assert.NoError(t, err) {
 					return
 				}
+				runtime.Gosched() // lets another one in between
 				task.Attempt++
 				_, err = s.Update(ctx, task)
 				if err == nil {
