@@ -34,7 +34,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "stage:", stage(maxProcs))
 		os.Exit(3)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if path, err := supervisorFile(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
+		os.Exit(code)
+	}))
 }
 
 func stage(maxProcs string) error {
@@ -70,7 +75,7 @@ var supervisorFile = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "supervisor")
+	dir, err := os.MkdirTemp("", "runner-test")
 	if err != nil {
 		return "", err
 	}
