@@ -8,7 +8,7 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// isoMemory is a memory limit that is quickly reached, in MiB; isoDisk likewise.
+// Limits that are quickly reached, in MiB. The programs get them as an argument.
 const (
 	isoMemory = 64
 	isoDisk   = 8
@@ -22,12 +22,13 @@ func isoSmallOutput(l *ports.Limits) { l.Output = execSmallOutput }
 
 func isoBriefly(l *ports.Limits) { l.Timeout = execBrief + execBrief/2 }
 
-// isoFewPIDs bounds the processes: not more than the limit, and not less than half
-// of it, so that the supervisor leaves the program its share.
+// isoPIDs is how many processes a program may have. It must get half of them at
+// least, whatever the supervisor takes, and never one more than all.
 const isoPIDs = 32
 
 func isoFewPIDs(l *ports.Limits) { l.PIDs = isoPIDs }
 
+// isoCatalogue is every attack there is.
 var isoCatalogue = []isoChapter{
 	{"processes", []isoAttack{
 		{name: "a fork bomb is held at the PID limit", program: "processes.py", args: []string{"fork"}, limits: isoFewPIDs, ends: isoExit(0),
