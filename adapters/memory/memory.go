@@ -78,7 +78,8 @@ func orDefault[T int | int64](bound *T, def T) {
 }
 
 // New returns a Backend whose four parts share one life: what one of them needs
-// room for, the oldest finished task gives up in all of them.
+// room for, the oldest finished task gives up in all of them. Logs and events of
+// tasks that its store does not have are leftovers, and the first to go.
 func New(opts ...Option) ports.Backend {
 	c := configure(opts)
 	h := &house{
