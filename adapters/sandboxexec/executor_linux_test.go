@@ -49,4 +49,4 @@ func newExecutor(t testing.TB) *sandboxexec.Executor {
 
 func TestExecutorConformance(t *testing.T) { conformance.Executor(t, harness()) }
 
-//func TestIsolationConformance(t *testing.T) { conformance.Isolation(t, harness()) }
+func TestIsolationConformance(t *testing.T) { conformance.Isolation(t, harness()) }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,7 @@ type sandbox struct {
 	x        *Executor
 	pid      int
 	pidfd    *os.File
+	threads  int // of the supervisor, which makes no more
 	uid      int
 	group    *group
 	counters *cgroup.Reader
@@ -33,6 +35,8 @@ type sandbox struct {
 	// lastWords is what the supervisor wrote on its standard error: why it gave up.
 	lastWords *os.File
 	session   *runner.Session
+	mu        sync.Mutex
+	ended     bool
 	// exited is closed when the supervisor, and with it every process of its PID
 	// namespace, has ended and been reaped.
 	exited chan struct{}
@@ -94,7 +98,9 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 		close(s.exited)
 	}()
 
-	if _, err = s.session.Ready(ctx); err == nil && s.network == nil {
+	ready, err := s.session.Ready(ctx)
+	s.threads = ready.Threads
+	if err == nil && s.network == nil {
 		s.network, err = openNetwork(s.pid)
 	}
 	if err != nil {
@@ -109,13 +115,13 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 // kill ends every process of the sandbox and returns when none is left. It can
 // take a moment where there are many.
 func (s *sandbox) kill() {
-	select {
-	case <-s.exited:
-		return
-	default:
+	s.mu.Lock()
+	// Once it is being taken down, its file and its group's path may be another's.
+	if !s.ended {
+		s.group.unthrottle()
+		unix.PidfdSendSignal(int(s.pidfd.Fd()), unix.SIGKILL, nil, 0)
 	}
-	s.group.unthrottle()
-	unix.PidfdSendSignal(int(s.pidfd.Fd()), unix.SIGKILL, nil, 0)
+	s.mu.Unlock()
 	<-s.exited
 }
 
@@ -143,6 +149,9 @@ const exitGrace = time.Second
 
 // takeDown frees what the sandbox held, once no process of it is left.
 func (s *sandbox) takeDown() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	if s.session != nil {
 		s.session.Close()
 	}
@@ -197,7 +206,7 @@ func (s *sandbox) run(ctx context.Context, job ports.Job) (ports.Outcome, error)
 	if before.CPU == nil || before.Memory == nil || before.OOMKills == nil {
 		return ports.Outcome{}, errors.New("the kernel does not tell what the control group uses")
 	}
-	if err := s.group.limit(job.Spec.Limits, *before.Memory, runner.Threads); err != nil {
+	if err := s.group.limit(job.Spec.Limits, *before.Memory, s.threads); err != nil {
 		return ports.Outcome{}, err
 	}
 	r := &run{sandbox: s, job: job, req: request(job), before: before, lastCPU: *before.CPU}
