@@ -8,9 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/task-runner/task-runner/ports"
 	"github.com/task-runner/task-runner/taskrunner"
@@ -43,6 +46,12 @@ type Config struct {
 	WriteTimeout time.Duration
 	// LogURLTTL is how long presigned log URLs are good. Default: 15 min.
 	LogURLTTL time.Duration
+	// Metrics gets the metrics of this API, the Go runtime and the process;
+	// /metrics serves all that it has. An API needs one of its own. Default: a
+	// new one.
+	Metrics *prometheus.Registry
+	// Queues are the queues whose figures /metrics has. Default: DefaultQueue.
+	Queues []string
 	// Version is shown in the API's description. Default: "dev".
 	Version string
 	// Logger gets the errors that clients are not shown. Default: slog.Default().
@@ -68,6 +77,7 @@ type API struct {
 	hosts   map[string]bool
 	csrf    *http.CrossOriginProtection
 	maxBody int64
+	meters  *meters
 
 	readers  atomic.Int64
 	ready    readiness
@@ -88,6 +98,12 @@ func New(cfg Config) (*API, error) {
 	orDefault(&cfg.WriteTimeout, 10*time.Second)
 	orDefault(&cfg.LogURLTTL, 15*time.Minute)
 	orDefault(&cfg.Version, "dev")
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
+	if cfg.Queues = slices.Compact(slices.Sorted(slices.Values(cfg.Queues))); len(cfg.Queues) == 0 {
+		cfg.Queues = []string{ports.DefaultQueue}
+	}
 	orDefault(&cfg.Logger, slog.Default())
 
 	a := &API{
@@ -125,8 +141,16 @@ func New(cfg Config) (*API, error) {
 			return nil, ports.Invalid("ready", "must have checks with a name and a function")
 		}
 	}
+	if slices.Contains(cfg.Queues, "") {
+		return nil, ports.Invalid("queues", "must have names")
+	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	if err := a.routes(); err != nil {
+		return nil, err
+	}
+	var err error
+	a.meters, err = newMeters(cfg.Metrics, &queueMeter{client: cfg.Client, queues: cfg.Queues, log: cfg.Logger})
+	if err != nil {
 		return nil, err
 	}
 	return a, nil

@@ -41,6 +41,14 @@
 // made to point at it (DNS rebinding). Errors of backing parts are logged with
 // the request's ID and never shown.
 //
+// # Metrics
+//
+// /metrics has, in the format of Prometheus, how long requests took by route,
+// method and class of status, the streams that are open and those that were
+// dropped, each queue's length and oldest wait, and what Config.Metrics has
+// besides. A queue whose figures cannot be had costs those figures alone. A proxy
+// in front of the API does not pass /metrics on.
+//
 // # Timeouts
 //
 // The handler sets a deadline for each write and for reading a body. The rest is

@@ -18,6 +18,8 @@ type exchange struct {
 	id string
 	r  *http.Request
 	w  *response
+	// route is the path that the request is for, as routes has it; empty if none.
+	route string
 	// query is set before a handler is called.
 	query query
 }
@@ -34,6 +36,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{api: a, id: requestID(r)}
 	x.w = &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: a.cfg.WriteTimeout}
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	defer a.meters.measure(x, time.Now())
 	defer x.recoverPanic()
 	if r.Body != nil && r.Body != http.NoBody {
 		// The server reads what a handler left of a body before it sends the answer.
@@ -59,17 +62,19 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(newProblem(http.StatusForbidden, "cross_origin", "Calls from web pages of other origins are not allowed."))
 		return
 	}
-	if handler, pattern := a.mux.Handler(x.r); pattern == "" {
+	handler, pattern := a.mux.Handler(x.r)
+	if pattern == "" {
 		x.fail(unrouted(handler, x.r, h))
 		return
 	}
+	x.route = routeOf(pattern)
 	a.mux.ServeHTTP(x.w, x.r)
 }
 
 // cors lets the allowed origins read answers, and answers their preflights; it
-// reports whether it did the latter.
+// reports whether it did the latter. What operators see is for no web page.
 func (a *API) cors(x *exchange) bool {
-	if len(a.origins) == 0 {
+	if len(a.origins) == 0 || x.r.URL.Path == metricsPath {
 		return false
 	}
 	h := x.w.Header()
@@ -133,16 +138,18 @@ func (x *exchange) recoverPanic() {
 // response gives each write a deadline and knows whether one happened.
 type response struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	timeout time.Duration
-	started bool
+	control  *http.ResponseController
+	timeout  time.Duration
+	deadline time.Time
+	started  bool
+	status   int // 0 until it is set
 }
 
 // Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *response) WriteHeader(status int) {
-	w.started = true
+	w.started, w.status = true, status
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -164,7 +171,14 @@ func (w *response) FlushError() error {
 
 // extend renews the deadline for writing. A writer that has none, as in tests,
 // has no slow client either.
-func (w *response) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) }
+func (w *response) extend() {
+	w.deadline = time.Now().Add(w.timeout)
+	_ = w.control.SetWriteDeadline(w.deadline)
+}
+
+// late reports whether a write that has just failed did so because of its
+// deadline, for which every protocol has another error.
+func (w *response) late() bool { return !time.Now().Before(w.deadline) }
 
 // requestID returns the caller's X-Request-Id if it is harmless, else a new one.
 func requestID(r *http.Request) string {

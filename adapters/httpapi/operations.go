@@ -123,6 +123,8 @@ func (a *API) routes() error {
 		Responses: map[string]*huma.Response{"503": jsonResponse("It cannot", schema(reflect.TypeFor[Health]()))},
 	}
 	route(a, api, ready, a.readyz)
+	// For operators, in the format of Prometheus, and so not in the description.
+	a.mux.Handle("GET "+metricsPath, metricsHandler(a.cfg.Metrics, a.log))
 	return a.documents(api.OpenAPI())
 }
 

@@ -23,7 +23,7 @@ func TestEveryAnswerForbidsABrowserToRunOrGuessAnything(t *testing.T) {
 	id := s.submit(hello)
 	for _, path := range []string{
 		"/api/v1/tasks", "/api/v1/tasks/" + id, "/api/v1/tasks/" + id + "/logs", "/api/v1/tasks/" + id + "/logs/stdout",
-		"/api/v1/languages", "/healthz", "/openapi.json", "/nowhere",
+		"/api/v1/languages", "/healthz", "/metrics", "/openapi.json", "/nowhere",
 	} {
 		h := s.get(path).Header
 		assert.Equal(t, "nosniff", h.Get("X-Content-Type-Options"), path)
@@ -163,6 +163,7 @@ func TestAConfigThatIsNotSoundIsRefused(t *testing.T) {
 		"an empty host":            {Client: client, AllowedHosts: []string{""}},
 		"any origin":               {Client: client, AllowedOrigins: []string{"*"}},
 		"an origin with a path":    {Client: client, AllowedOrigins: []string{"https://ui.example.com/x"}},
+		"a queue without name":     {Client: client, Queues: []string{""}},
 		"a check without function": {Client: client, Ready: []Check{{Name: "x"}}},
 	} {
 		_, err := New(cfg)

@@ -62,12 +62,16 @@ func (a *API) streamEvents(x *exchange) error {
 	}
 	leave, ok := a.enter()
 	if !ok {
+		a.meters.drop(dropTooMany)
 		return newProblem(http.StatusServiceUnavailable, "too_many_readers", "Too many readers are connected; try again later.").retry("5")
 	}
 	defer leave()
 	if a.draining.Err() != nil {
+		a.meters.drop(dropDraining)
 		return newProblem(http.StatusServiceUnavailable, "unavailable", "The server is shutting down; try again.").retry("1")
 	}
+	a.meters.streams.Inc()
+	defer a.meters.streams.Dec()
 	ctx, stop := a.untilDrain(x.context())
 	defer stop()
 
@@ -322,12 +326,18 @@ func (s *stream) ended(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		_ = s.out.flush()
-	case errors.Is(err, errReader), s.context().Err() != nil:
+	case errors.Is(err, errReader):
+		if s.w.late() {
+			s.api.meters.drop(dropSlow)
+		}
+	case s.context().Err() != nil:
 	case errors.Is(context.Cause(ctx), errDraining):
+		s.api.meters.drop(dropDraining)
 		_ = s.out.comment("the server is shutting down")
 	case errors.Is(err, ports.ErrNotFound):
 		_ = s.out.comment("the task was deleted")
 	default:
+		s.api.meters.drop(dropFailed)
 		s.api.log.ErrorContext(ctx, "a stream broke off", "request_id", s.exchange.id, "task", s.id, "error", err)
 		_ = s.out.comment("interrupted")
 	}

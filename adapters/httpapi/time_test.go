@@ -66,6 +66,25 @@ func bubble(t *testing.T, test func(t *testing.T, s *service, p *pipes)) {
 	})
 }
 
+// stall opens a stream that nobody reads beyond its first event, and returns the
+// connection and that event's id.
+func (s *service) stall(p *pipes, id string) (net.Conn, string) {
+	s.t.Helper()
+	conn, err := p.dial(s.t.Context(), "", "")
+	require.NoError(s.t, err)
+	_, err = io.WriteString(conn, "GET /api/v1/tasks/"+id+"/stream HTTP/1.1\r\nHost: pipe\r\n\r\n")
+	require.NoError(s.t, err)
+	lines := bufio.NewReader(conn)
+	for {
+		line, err := lines.ReadString('\n')
+		require.NoError(s.t, err)
+		if lastID, ok := strings.CutPrefix(line, "id: "); ok {
+			synctest.Wait()
+			return conn, strings.TrimSpace(lastID)
+		}
+	}
+}
+
 func TestASilentStreamHasAHeartbeatEvery15Seconds(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, s *service, _ *pipes) {
@@ -84,17 +103,7 @@ func TestAReaderThatDoesNotReadIsCutOffAndMayResume(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, s *service, p *pipes) {
 		id := s.submit(hello)
-		conn, err := p.dial(t.Context(), "", "")
-		require.NoError(t, err)
-		_, err = io.WriteString(conn, "GET /api/v1/tasks/"+id+"/stream HTTP/1.1\r\nHost: pipe\r\n\r\n")
-		require.NoError(t, err)
-		lines := bufio.NewReader(conn)
-		var lastID string
-		for !strings.HasPrefix(lastID, "id: ") {
-			lastID, err = lines.ReadString('\n')
-			require.NoError(t, err)
-		}
-		synctest.Wait()
+		conn, lastID := s.stall(p, id)
 		require.EqualValues(t, 1, s.api.readers.Load())
 		s.publish(id, running(1), stdout(0, strings.Repeat("x", 100_000)))
 		time.Sleep(s.api.cfg.WriteTimeout - time.Second)
@@ -103,7 +112,7 @@ func TestAReaderThatDoesNotReadIsCutOffAndMayResume(t *testing.T) {
 		assert.Zero(t, s.api.readers.Load(), "it holds nothing up")
 		require.NoError(t, conn.Close())
 
-		r := s.stream(id, strings.TrimSpace(strings.TrimPrefix(lastID, "id: ")))
+		r := s.stream(id, lastID)
 		s.publish(id, end())
 		assert.Len(t, output(t, "stdout", r.rest()), 100_000)
 	})

@@ -11,9 +11,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/task-runner/task-runner/adapters/httpapi"
 	"github.com/task-runner/task-runner/adapters/languagefile"
 	"github.com/task-runner/task-runner/adapters/memory"
+	"github.com/task-runner/task-runner/adapters/sandboxexec"
 	"github.com/task-runner/task-runner/ports"
 	"github.com/task-runner/task-runner/taskrunner"
 )
@@ -97,6 +100,11 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 }
 
 func assemble(cfg Config, languages []ports.Language, executor ports.Executor) (*App, error) {
+	metrics := prometheus.NewRegistry()
+	if sandbox, ok := executor.(*sandboxexec.Executor); ok {
+		metrics.MustRegister(sandboxMeter(sandbox.Stats))
+	}
+	executor = measure(executor, metrics)
 	if cfg.WrapExecutor != nil {
 		executor = cfg.WrapExecutor(executor)
 	}
@@ -122,6 +130,7 @@ func assemble(cfg Config, languages []ports.Language, executor ports.Executor) (
 		Client:       client,
 		Ready:        []httpapi.Check{{Name: "executor", Ready: executor.Check}},
 		AllowedHosts: cfg.AllowedHosts,
+		Metrics:      metrics,
 		Version:      cfg.Version,
 		Logger:       cfg.Logger,
 	})

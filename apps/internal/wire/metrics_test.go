@@ -1,0 +1,114 @@
+package wire
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/adapters/sandboxexec"
+	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/taskrunner"
+	"github.com/task-runner/task-runner/testing/fakes"
+)
+
+// scrape returns what app's /metrics says: by name, and the values of the labels
+// where there are some, the value or, of a histogram, the count.
+func scrape(t *testing.T, app *App) map[string]float64 {
+	t.Helper()
+	w := httptest.NewRecorder()
+	app.API.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(w.Body)
+	require.NoError(t, err)
+	all := map[string]float64{}
+	for name, family := range families {
+		for _, m := range family.GetMetric() {
+			parts := []string{strings.TrimPrefix(name, "taskrunner_")}
+			for _, l := range m.GetLabel() {
+				parts = append(parts, l.GetValue())
+			}
+			all[strings.Join(parts, " ")] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return all
+}
+
+func TestRunsAreMeasuredByLanguageAndCause(t *testing.T) {
+	t.Parallel()
+	started, release := make(chan struct{}), make(chan struct{})
+	e := fakes.NewExecutor().
+		Next(fakes.Do(func(ports.Job) { close(started) }), fakes.Until(release)).
+		Next(fakes.End(ports.Outcome{Cause: ports.CauseOOM, ExitCode: -1})).
+		Next(fakes.Fail(errors.New("lost")))
+	app := newApp(t, Config{Concurrency: 1}, e)
+	require.NoError(t, app.Start(t.Context()))
+	t.Cleanup(func() { _ = app.Close(t.Context()) })
+
+	first, err := app.Client.Submit(t.Context(), taskrunner.Spec{Language: "py", Code: "x"})
+	require.NoError(t, err)
+	<-started
+	got := scrape(t, app)
+	assert.EqualValues(t, 1, got["attempts_running python"], "by the canonical name")
+	assert.EqualValues(t, 1, got["queue_tasks default leased"])
+	assert.NotContains(t, got, "attempt_duration_seconds exit python")
+	close(release)
+	_, err = app.Client.Wait(t.Context(), first.ID)
+	require.NoError(t, err)
+	for range 2 {
+		_, err = app.Client.Run(t.Context(), taskrunner.Spec{Language: "bash", Code: "x", MaxAttempts: 1})
+		require.NoError(t, err)
+	}
+
+	got = scrape(t, app)
+	assert.Zero(t, got["attempts_running python"])
+	assert.EqualValues(t, 1, got["attempt_duration_seconds exit python"])
+	assert.EqualValues(t, 1, got["attempt_duration_seconds oom bash"])
+	assert.EqualValues(t, 1, got["attempt_duration_seconds infrastructure bash"], "an attempt that was lost")
+	assert.Positive(t, got["go_goroutines"])
+	for name := range got {
+		assert.NotContains(t, name, string(first.ID))
+	}
+}
+
+func TestARunThatPanicsIsMeasuredAsLost(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	m := measure(fakes.NewExecutor(fakes.Panic("x")), registry)
+	assert.Panics(t, func() { _, _ = m.Run(t.Context(), ports.Job{Language: ports.Language{Name: "bash"}}) })
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	require.Len(t, families, 2)
+	assert.EqualValues(t, 1, families[0].GetMetric()[0].GetHistogram().GetSampleCount())
+	assert.Zero(t, families[1].GetMetric()[0].GetGauge().GetValue())
+}
+
+func TestASandboxExecutorsCountsAreCollected(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(sandboxMeter(func() sandboxexec.Stats {
+		return sandboxexec.Stats{Warm: 1, Cold: 2, Ready: 3, Alive: 4, Leaked: 5}
+	}))
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	got := map[string][]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			got[f.GetName()] = append(got[f.GetName()], m.GetCounter().GetValue()+m.GetGauge().GetValue())
+		}
+	}
+	assert.Equal(t, map[string][]float64{
+		"taskrunner_sandbox_claims_total":   {2, 1}, // cold, warm
+		"taskrunner_sandboxes_ready":        {3},
+		"taskrunner_sandboxes_alive":        {4},
+		"taskrunner_sandboxes_leaked_total": {5},
+	}, got)
+}
