@@ -154,6 +154,32 @@ func TestARepeatedSubmitKeepsTheTaskThatTheFirstOneWouldTakeBack(t *testing.T) {
 	})
 }
 
+func TestARepeatedSubmitCarriesThroughWhatACrashLeft(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		first := w.process("first", fakes.NewExecutor())
+		second := w.process("second", fakes.NewExecutor(), noReconciler)
+		s := spec()
+		s.IdempotencyKey = "once"
+		first.Use(func(_ context.Context, c fakes.Call) error {
+			if c.Op == "queue.Enqueue" {
+				first.Crash()
+			}
+			return nil
+		})
+		_, err := first.client.Submit(t.Context(), s)
+		require.Error(t, err)
+		task, err := second.client.Submit(t.Context(), s)
+		require.NoError(t, err)
+		second.start(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = second.client.Wait(ctx, task.ID)
+		require.NoError(t, err)
+		second.stop(t)
+		assert.Len(t, w.all(), 1)
+	})
+}
+
 func TestAFullQueueRefusesAndLeavesNothingBehind(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.process("p", fakes.NewExecutor(), func(c *taskrunner.Config) { c.Policy.QueueDepth = 2 })

@@ -47,10 +47,11 @@ func (c *Client) Submit(ctx context.Context, spec Spec) (Task, error) {
 		case full:
 			return c.undo(ctx, stored, errQueueFull(spec.Queue))
 		}
+		// Before a worker can have it, so that all readers see this event first.
+		c.publish(ctx, statusEvent(stored))
 		if err := c.cfg.Backend.Queue.Enqueue(ctx, entryOf(stored)); err != nil {
 			return c.undo(ctx, stored, fmt.Errorf("queueing the task: %w", err))
 		}
-		c.publish(ctx, statusEvent(stored))
 		return stored, nil
 	}
 }
@@ -113,7 +114,7 @@ func (c *Client) takeBack(ctx context.Context, t Task) (alive Task, ok bool) {
 		if err == nil || errors.Is(err, ErrNotFound) {
 			// An entry that is there all the same would only be skipped.
 			_, _ = c.cfg.Backend.Queue.Cancel(ctx, t.ID)
-			return nil
+			return c.cfg.Backend.Events.Delete(ctx, t.ID)
 		}
 		return err
 	})

@@ -146,6 +146,15 @@ func (w *Worker) claim() {
 			continue
 		}
 		pause = backoff{}
+		if w.claiming.Err() != nil { // it came in the moment of Stop
+			hold := newHold(w.cfg.Backend.Queue, lease, w.cfg.LeaseTTL)
+			err := guard(func() error { return hold.nack(0) })
+			hold.letGo()
+			if err != nil {
+				w.log.Warn("could not give a task back; it follows when its lease runs out", "task", lease.Task, "error", err)
+			}
+			return
+		}
 		w.work.Go(func() {
 			defer func() { <-slots }()
 			w.handle(lease)
