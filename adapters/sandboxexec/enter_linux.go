@@ -42,7 +42,7 @@ func (b birth) bornInto() uint64 {
 }
 
 // supervisorOOMScore is the supervisor's oom_score_adj (proc(5)).
-const supervisorOOMScore = "-999"
+const supervisorOOMScore = "500"
 
 // securebits: no identity change and no program file ever gives a capability,
 // and none of this can be undone. (See capabilities(7).)
@@ -121,11 +121,11 @@ func (b birth) program() *program {
 	// Processes only: no /proc/sys, /proc/kcore, /proc/sysrq-trigger, ...
 	p.do("mounting /proc", unix.SYS_MOUNT, p.str("proc"), p.str("/proc"), p.str("proc"),
 		unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, p.str("subset=pid"))
-	// The supervisor is the last one to be killed for want of memory. It gives its
-	// programs the highest score, which protects it also where this process lacks
-	// the capability to lower its own.
+	// A sandbox is killed for want of memory before anything of the host, and its
+	// programs, to which the supervisor gives the highest score, before that. They
+	// can lower it to this one, which is their floor where root may set one.
 	p.do("opening oom_score_adj", unix.SYS_OPENAT, atFdcwd, p.str("/proc/self/oom_score_adj"), unix.O_WRONLY)
-	p.try("setting oom_score_adj", unix.SYS_WRITE, 3, p.str(supervisorOOMScore), uintptr(len(supervisorOOMScore)))
+	p.do("setting oom_score_adj", unix.SYS_WRITE, 3, p.str(supervisorOOMScore), uintptr(len(supervisorOOMScore)))
 	p.do("closing oom_score_adj", unix.SYS_CLOSE, 3)
 	size, inodes := diskOptions(b.disk)
 	id := uintptr(b.uid)
