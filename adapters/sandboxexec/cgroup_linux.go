@@ -96,7 +96,7 @@ func newCgroups(parent string) (*cgroups, error) {
 		c.dirs[controller] = filepath.Join(dir, name)
 	}
 	if err := c.setUp(); err != nil {
-		c.remove()
+		_ = c.remove() // the first error is the one to tell
 		return nil, err
 	}
 	return c, nil
@@ -182,7 +182,7 @@ func (c *cgroups) make(name string) (*group, error) {
 	}
 	for dir := range uniqueValues(g.dirs) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
-			g.remove()
+			_ = g.remove() // the first error is the one to tell
 			return nil, fmt.Errorf("making a control group: %w", err)
 		}
 		// In version 1 a thread that moves itself by way of "tasks" needs no lock
@@ -193,7 +193,7 @@ func (c *cgroups) make(name string) (*group, error) {
 		}
 		f, err := os.OpenFile(path, flags, 0)
 		if err != nil {
-			g.remove()
+			_ = g.remove() // the first error is the one to tell
 			return nil, fmt.Errorf("opening a control group: %w", err)
 		}
 		if c.v2 {
@@ -458,7 +458,7 @@ func removeDir(dir string) error {
 		if !errors.Is(err, unix.EBUSY) || delay > time.Second {
 			return fmt.Errorf("removing a control group: %w", err)
 		}
-		time.Sleep(delay)
+		time.Sleep(delay) //nolint:forbidigo // no event tells that the kernel has finished
 		delay *= 2
 	}
 }

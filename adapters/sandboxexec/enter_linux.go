@@ -60,7 +60,7 @@ const (
 // capHeader and capData are the arguments of capset(2), version 3.
 type capHeader struct {
 	version uint32
-	pid     int32
+	_       int32 // the process; 0 is the caller
 }
 type capData [2]struct{ effective, permitted, inheritable uint32 }
 

@@ -61,7 +61,7 @@ var _ ports.Executor = (*Executor)(nil)
 func New(cfg Config) (*Executor, error) {
 	x := &Executor{uids: newUserIDs()}
 	if err := x.setUp(cfg); err != nil {
-		x.release()
+		_ = x.release() // the first error is the one to tell
 		return nil, fmt.Errorf("setting up the sandbox executor: %w", err)
 	}
 	return x, nil
