@@ -122,13 +122,13 @@ func (l *log) finish() error {
 	return nil
 }
 
-// remove frees what the log holds.
+// remove frees what the log holds. It is called once, by whoever took the log out
+// of the sink.
 func (l *log) remove() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.removed, l.chunks = true, nil
 	l.budget.give(l.charged)
-	l.charged = 0
 }
 
 // logWriter is the one writer of a log.

@@ -82,15 +82,7 @@ func orDefault[T int | int64](bound *T, def T) {
 // tasks that its store does not have are leftovers, and the first to go.
 func New(opts ...Option) ports.Backend {
 	c := configure(opts)
-	h := &house{
-		store:  newStore(c),
-		logs:   newLogSink(c),
-		events: newEventBus(c),
-		drops:  sweepEvery,
-	}
-	h.store.dropped = h.forget
-	h.logs.bytes.reclaim = h.reclaim
-	h.events.bytes.reclaim = h.reclaim
+	h := newHouse(c)
 	return ports.Backend{Store: h.store, Queue: newQueue(c), Logs: h.logs, Events: h.events}
 }
 
@@ -105,6 +97,14 @@ type house struct {
 
 	mu    sync.Mutex
 	drops int // tasks dropped since the last sweep
+}
+
+func newHouse(c config) *house {
+	h := &house{store: newStore(c), logs: newLogSink(c), events: newEventBus(c), drops: sweepEvery}
+	h.store.dropped = h.forget
+	h.logs.bytes.reclaim = h.reclaim
+	h.events.bytes.reclaim = h.reclaim
+	return h
 }
 
 // forget removes what the other parts hold of a task that the store dropped. It

@@ -29,7 +29,10 @@ func (q *Queue) Claim(ctx context.Context, req ports.ClaimRequest) (ports.Lease,
 	if err := ctx.Err(); err != nil {
 		return ports.Lease{}, fmt.Errorf("claiming from %q: %w", req.Queues, err)
 	}
-	c := q.enter(req)
+	l, c := q.enter(req)
+	if c == nil {
+		return l, nil
+	}
 	select {
 	case l := <-c.lease:
 		return l, nil
@@ -47,30 +50,32 @@ func (q *Queue) Claim(ctx context.Context, req ports.ClaimRequest) (ports.Lease,
 	return ports.Lease{}, fmt.Errorf("claiming from %q: %w", req.Queues, ctx.Err())
 }
 
-// enter serves the request, or makes it wait.
-func (q *Queue) enter(req ports.ClaimRequest) *claim {
-	names := slices.Compact(slices.Sorted(slices.Values(req.Queues)))
-	c := &claim{ttl: req.TTL, lease: make(chan ports.Lease, 1)}
+// enter serves the request, or else returns the claim as which it waits now.
+func (q *Queue) enter(req ports.ClaimRequest) (ports.Lease, *claim) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.catchUp()
-	for _, name := range names {
-		c.lines = append(c.lines, q.line(name))
+	lines := make([]*line, 0, len(req.Queues))
+	for _, name := range req.Queues {
+		if l := q.line(name); !slices.Contains(lines, l) {
+			lines = append(lines, l)
+		}
 	}
-	if e := best(c.lines); e != nil {
-		c.lease <- q.lease(e, now, c.ttl)
+	if e := best(lines); e != nil {
+		lease := q.lease(e, now, req.TTL)
 		q.setAlarm(now)
-		for _, l := range c.lines {
+		for _, l := range lines {
 			q.tidy(l)
 		}
-		return c
+		return lease, nil
 	}
+	c := &claim{lines: lines, ttl: req.TTL, lease: make(chan ports.Lease, 1)}
 	for _, l := range c.lines {
 		c.places = append(c.places, l.claims.PushBack(c))
 	}
 	q.waiters++
 	q.setAlarm(now)
-	return c
+	return ports.Lease{}, c
 }
 
 // leave takes c out of the lines that it waits at.

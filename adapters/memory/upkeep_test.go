@@ -287,3 +287,29 @@ func TestReaderOfADeletedLogIsToldAndHoldsNoMemory(t *testing.T) {
 	assert.Nil(t, r.(*logReader).log.chunks)
 	assert.Zero(t, s.bytes.used.Load())
 }
+
+func TestFullSinkRefusesEvenAnEmptyLog(t *testing.T) {
+	t.Parallel()
+	s := NewLogSink(WithMaxLogBytes(2000))
+	var err error
+	for attempt := 1; err == nil; attempt++ {
+		require.Less(t, attempt, 10)
+		_, err = s.Create(t.Context(), ports.LogKey{Task: "a", Attempt: attempt, Name: ports.LogStdout})
+	}
+	require.ErrorIs(t, err, ports.ErrFull)
+	require.NoError(t, s.Delete(t.Context(), "a"))
+	assert.Zero(t, s.bytes.used.Load())
+}
+
+func TestSweepingIsDueOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(configure(nil))
+	assert.True(t, h.sweepIsDue(), "at first")
+	for range 2 {
+		for range sweepEvery {
+			assert.False(t, h.sweepIsDue())
+			h.forget("a")
+		}
+		assert.True(t, h.sweepIsDue())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -91,6 +92,11 @@ func notice[P any](t *testing.T, port string, mutants []mutant[P]) {
 func TestSuitesAcceptMemory(t *testing.T) {
 	t.Run("store", func(t *testing.T) { conformance.Store(t, storeHarness(nil)) })
 	t.Run("queue", func(t *testing.T) { conformance.Queue(t, queueHarness(nil)) })
+	t.Run("queue with a clock to be moved", func(t *testing.T) {
+		h := queueHarness(nil)
+		h.Advance = func(_ *testing.T, _ ports.Queue, d time.Duration) { time.Sleep(d) } // by the bubble's clock
+		conformance.Queue(t, h)
+	})
 	t.Run("log sink", func(t *testing.T) { conformance.LogSink(t, logHarness(nil)) })
 	t.Run("event bus", func(t *testing.T) { conformance.EventBus(t, busHarness(nil)) })
 }

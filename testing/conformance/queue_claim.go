@@ -190,6 +190,24 @@ var queueWaitChecks = []queueCheck{
 		assert.Equal(t, id, r.receiveLease(second).Task)
 		r.requireGhost(ghost)
 	}},
+	{"ends when the lease of one who waited beside it expires", func(t *testing.T, h QueueHarness) {
+		r := newQueueRig(t, h)
+		first, second := r.claimLater(r.ctx, 2*r.tick), r.claimLater(r.ctx, 2*r.tick)
+		id := r.enqueueNew()
+		var ghost ports.Lease
+		select { // whichever of them it is
+		case c := <-first:
+			require.NoError(t, c.err)
+			ghost, first = c.lease, second
+		case c := <-second:
+			require.NoError(t, c.err)
+			ghost = c.lease
+		}
+		r.advance(2 * r.tick)
+		again := r.receiveLease(first)
+		assert.Equal(t, id, again.Task)
+		assert.Greater(t, again.Fence, ghost.Fence)
+	}},
 	{"ends when a lease that was shortened expires", func(t *testing.T, h QueueHarness) {
 		r := newQueueRig(t, h)
 		id := r.enqueueNew()
