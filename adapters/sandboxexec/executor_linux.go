@@ -84,7 +84,7 @@ func (x *Executor) setUp(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if x.filter, err = seccomp.Filter(runtime.GOARCH, false); err != nil {
+	if x.filter, err = seccomp.Filter(runtime.GOARCH); err != nil {
 		return err
 	}
 	if x.lastCap, err = lastCapability(); err != nil {

@@ -18,7 +18,7 @@
 //     that has no name in calls.go: a C library that tries a newer call then falls
 //     back to an older one, which it would not do after EPERM. clone3 is absent too:
 //     its flags lie in memory where no filter can see them, and libraries fall back
-//     to clone.
+//     to clone. So are inotify and cachestat, which programs know how to do without.
 //   - inspect: the arguments decide, by the rules in rules.go; a refusal is EPERM.
 //
 // A call made through another architecture's entry (32-bit calls on amd64 or

@@ -58,9 +58,9 @@ var machines = map[string]machine{
 // "arm64") as a classic BPF program for seccomp(SECCOMP_SET_MODE_FILTER). Each
 // instruction has the layout of a struct sock_filter.
 //
-// hostNetwork says that the sandbox shares its network namespace with anything
-// else; Unix sockets other than pairs are then refused.
-func Filter(goarch string, hostNetwork bool) ([]bpf.RawInstruction, error) {
+// It is meant for a sandbox with a network namespace of its own: Unix sockets are
+// allowed, and abstract ones would otherwise lead to the host's services.
+func Filter(goarch string) ([]bpf.RawInstruction, error) {
 	m, ok := machines[goarch]
 	if !ok {
 		return nil, fmt.Errorf("no system call policy for architecture %q", goarch)
@@ -71,7 +71,6 @@ func Filter(goarch string, hostNetwork bool) ([]bpf.RawInstruction, error) {
 	a.mark("native")
 	a.load(offNumber)
 	a.search(spans(m.calls))
-	rules := rulesFor(hostNetwork)
 	for _, c := range m.calls {
 		if c.verdict == inspect {
 			r, ok := rules[c.name]

@@ -2,7 +2,6 @@ package seccomp
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"testing"
 
@@ -39,9 +38,9 @@ func evaluate(t testing.TB, vm *bpf.VM, d data) uint32 {
 	return uint32(got)
 }
 
-func newVM(t testing.TB, goarch string, hostNetwork bool) *bpf.VM {
+func newVM(t testing.TB, goarch string) *bpf.VM {
 	t.Helper()
-	raw, err := Filter(goarch, hostNetwork)
+	raw, err := Filter(goarch)
 	require.NoError(t, err)
 	program, ok := bpf.Disassemble(raw)
 	require.True(t, ok, "every instruction is known")
@@ -50,35 +49,24 @@ func newVM(t testing.TB, goarch string, hostNetwork bool) *bpf.VM {
 	return vm
 }
 
-// variant is one of the programs that Filter makes.
-type variant struct {
-	goarch      string
-	hostNetwork bool
-}
-
-func (v variant) String() string { return fmt.Sprintf("%s/hostNetwork=%t", v.goarch, v.hostNetwork) }
-
-var variants = []variant{{"amd64", false}, {"amd64", true}, {"arm64", false}, {"arm64", true}}
-
-// eachVariant runs test for every program.
-func eachVariant(t *testing.T, test func(t *testing.T, v variant, vm *bpf.VM)) {
-	for _, v := range variants {
-		t.Run(v.String(), func(t *testing.T) {
+// eachMachine runs test for the program of every architecture.
+func eachMachine(t *testing.T, test func(t *testing.T, m machine, vm *bpf.VM)) {
+	for goarch, m := range machines {
+		t.Run(goarch, func(t *testing.T) {
 			t.Parallel()
-			test(t, v, newVM(t, v.goarch, v.hostNetwork))
+			test(t, m, newVM(t, goarch))
 		})
 	}
 }
 
 func TestEveryCallNumberGetsItsVerdict(t *testing.T) {
 	t.Parallel()
-	eachVariant(t, func(t *testing.T, v variant, vm *bpf.VM) {
-		m := machines[v.goarch]
+	eachMachine(t, func(t *testing.T, m machine, vm *bpf.VM) {
 		for number := range uint32(1024) {
 			want := uint32(retENOSYS)
 			for _, c := range m.calls {
 				if c.number == number {
-					want = model(c.name, c.verdict, v.hostNetwork, [6]uint64{})
+					want = model(c.name, c.verdict, [6]uint64{})
 				}
 			}
 			got := evaluate(t, vm, data{number: number, arch: m.audit})
@@ -89,13 +77,12 @@ func TestEveryCallNumberGetsItsVerdict(t *testing.T) {
 
 func TestNumbersOutsideTheTableAreAbsent(t *testing.T) {
 	t.Parallel()
-	eachVariant(t, func(t *testing.T, v variant, vm *bpf.VM) {
-		audit := machines[v.goarch].audit
+	eachMachine(t, func(t *testing.T, m machine, vm *bpf.VM) {
 		for _, number := range []uint32{1024, 0xf0000, 0x3fffffff, math.MaxInt32, math.MaxUint32} {
-			assert.Equal(t, uint32(retENOSYS), evaluate(t, vm, data{number: number, arch: audit}), "%#x", number)
+			assert.Equal(t, uint32(retENOSYS), evaluate(t, vm, data{number: number, arch: m.audit}), "%#x", number)
 		}
 		for number := range uint32(1024) {
-			assert.Equal(t, uint32(retENOSYS), evaluate(t, vm, data{number: 0x40000000 | number, arch: audit}),
+			assert.Equal(t, uint32(retENOSYS), evaluate(t, vm, data{number: 0x40000000 | number, arch: m.audit}),
 				"x32 call %d", number)
 		}
 	})
@@ -107,9 +94,9 @@ func TestForeignArchitecturesAreKilled(t *testing.T) {
 		"i386": 0x40000003, "arm": 0x40000028, "x86_64": 0xc000003e, "aarch64": 0xc00000b7,
 		"aarch64 big endian": 0x800000b7, "riscv64": 0xc00000f3, "none": 0, "all bits": math.MaxUint32,
 	}
-	eachVariant(t, func(t *testing.T, v variant, vm *bpf.VM) {
+	eachMachine(t, func(t *testing.T, m machine, vm *bpf.VM) {
 		for name, audit := range foreign {
-			if audit == machines[v.goarch].audit {
+			if audit == m.audit {
 				continue
 			}
 			for number := range uint32(600) {
@@ -122,7 +109,7 @@ func TestForeignArchitecturesAreKilled(t *testing.T) {
 func TestFilterRefusesAnArchitectureWithoutATable(t *testing.T) {
 	t.Parallel()
 	for _, goarch := range []string{"", "386", "riscv64", "x86_64"} {
-		_, err := Filter(goarch, false)
+		_, err := Filter(goarch)
 		assert.ErrorContains(t, err, "no system call policy", goarch)
 	}
 }
@@ -131,10 +118,10 @@ func TestFilterRefusesAnArchitectureWithoutATable(t *testing.T) {
 // for every number when it is installed, which happens for every sandbox.
 func TestProgramsStayShort(t *testing.T) {
 	t.Parallel()
-	for _, v := range variants {
-		raw, err := Filter(v.goarch, v.hostNetwork)
+	for goarch := range machines {
+		raw, err := Filter(goarch)
 		require.NoError(t, err)
-		t.Logf("%s: %d instructions", v, len(raw))
+		t.Logf("%s: %d instructions", goarch, len(raw))
 		assert.Less(t, len(raw), 256)
 	}
 }

@@ -53,7 +53,7 @@ func child(mode string) {
 }
 
 func install() error {
-	program, err := Filter(runtime.GOARCH, false)
+	program, err := Filter(runtime.GOARCH)
 	if err != nil {
 		return err
 	}
@@ -93,11 +93,24 @@ func probe() map[string]syscall.Errno {
 	try("userfaultfd", unix.SYS_USERFAULTFD, 0)
 	try("perf_event_open", unix.SYS_PERF_EVENT_OPEN)
 	try("mount", unix.SYS_MOUNT)
+	try("syncfs", unix.SYS_SYNCFS, ^uintptr(0))
+	try("inotify_init1", unix.SYS_INOTIFY_INIT1, 0)
+	try("inotify_add_watch", unix.SYS_INOTIFY_ADD_WATCH)
+	try("cachestat", unix.SYS_CACHESTAT)
+	try("fcntl F_NOTIFY", unix.SYS_FCNTL, ^uintptr(0), unix.F_NOTIFY|high)
+	try("fcntl F_GETFD", unix.SYS_FCNTL, ^uintptr(0), unix.F_GETFD)
+	try("mmap MAP_HUGETLB", unix.SYS_MMAP, 0, 0, 0, unix.MAP_HUGETLB|unix.MAP_ANON|unix.MAP_PRIVATE)
+	try("memfd_create MFD_HUGETLB", unix.SYS_MEMFD_CREATE, 0, unix.MFD_HUGETLB|high)
+	try("shmget SHM_HUGETLB", unix.SYS_SHMGET, 0, 0, shmHugeTLB|high)
 	try("chroot", unix.SYS_CHROOT)
 	try("seccomp", unix.SYS_SECCOMP, 2, 0, 0)
+	try("prctl core scheduling", unix.SYS_PRCTL, unix.PR_SCHED_CORE|high)
 	try("prctl seccomp", unix.SYS_PRCTL, unix.PR_SET_SECCOMP|high, 2, 0)
 	try("ioctl TIOCSTI", unix.SYS_IOCTL, ^uintptr(0), unix.TIOCSTI|high)
 	try("ioctl TIOCGWINSZ", unix.SYS_IOCTL, ^uintptr(0), unix.TIOCGWINSZ)
+	try("ioctl SIOCGIFBR", unix.SYS_IOCTL, ^uintptr(0), unix.SIOCGIFBR|high)
+	try("setsockopt UDP_ENCAP", unix.SYS_SETSOCKOPT, ^uintptr(0), solUDPLite, unix.UDP_ENCAP)
+	try("setsockopt IPV6_FLOWLABEL_MGR", unix.SYS_SETSOCKOPT, ^uintptr(0), unix.SOL_IPV6, ipv6FlowLabelMgr)
 	try("prlimit of another", unix.SYS_PRLIMIT64, uintptr(os.Getppid()), unix.RLIMIT_NOFILE)
 	try("prlimit", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE)
 	try("setpriority of another", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, uintptr(os.Getppid()), 0)
@@ -141,8 +154,9 @@ func TestTheKernelEnforcesTheFilter(t *testing.T) {
 	require.NoError(t, json.Unmarshal(out, &got))
 
 	want := map[string]syscall.Errno{
-		"getpid": 0, "prlimit": 0, "socket tcp": 0, "ioctl TIOCGWINSZ": syscall.EBADF,
-		"clone3": syscall.ENOSYS, "a number of no call": syscall.ENOSYS,
+		"getpid": 0, "prlimit": 0, "socket tcp": 0, "ioctl TIOCGWINSZ": syscall.EBADF, "fcntl F_GETFD": syscall.EBADF,
+		"clone3": syscall.ENOSYS, "a number of no call": syscall.ENOSYS, "cachestat": syscall.ENOSYS,
+		"inotify_init1": syscall.ENOSYS, "inotify_add_watch": syscall.ENOSYS,
 	}
 	for name := range got {
 		if _, ok := want[name]; !ok {
@@ -178,6 +192,10 @@ func TestProgramsOfTodayWork(t *testing.T) {
 	}{
 		{"bash with a pipe and a background job", []string{"/bin/bash", "-c",
 			`sleep 0 & wait; echo one two | { read a b; echo "$b" "$a"; }`}, "two one\n"},
+		{"tail, which watches a file without being told", []string{"/bin/bash", "-c", `
+file=$(mktemp); echo one > $file
+exec 3< <(exec tail -s 0.01 -n 1 -f $file 2>/dev/null); tail=$!
+read a <&3; echo two >> $file; read b <&3; kill $tail; rm $file; echo $b $a`}, "two one\n"},
 		{"python with threads and subprocesses", []string{"/usr/bin/python3", "-c", `
 import subprocess, threading, tempfile, os, time, random
 t = threading.Thread(target=lambda: print("thread", flush=True)); t.start(); t.join()
@@ -207,8 +225,9 @@ const {Worker} = require("worker_threads"), fs = require("fs"), cp = require("ch
   await new Promise(r => setTimeout(r, 1));
   await new Promise(r => new Worker("console.log('worker')", {eval: true}).on("exit", r));
   console.log(cp.execFileSync("/bin/echo", ["child"]).toString().trim());
+  try { fs.watch("/usr"); } catch (e) { console.log(e.code); }
 })();
-`}, "node\nworker\nchild\n"},
+`}, "node\nworker\nchild\nENOSYS\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -4,10 +4,12 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,12 +37,14 @@ func TestCallNumbersAgreeWithXSys(t *testing.T) {
 	require.NoError(t, err)
 	constant := regexp.MustCompile(`(?m)^\s+SYS_(\w+)\s+= (\d+)$`)
 	for goarch, info := range map[string]*arch.Info{"amd64": arch.X86_64, "arm64": arch.AARCH64} {
+		numbers := make(map[int]bool)
 		src, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "unix", "zsysnum_linux_"+goarch+".go"))
 		require.NoError(t, err)
 		agreed := 0
 		for _, m := range constant.FindAllStringSubmatch(string(src), -1) {
 			number, err := strconv.Atoi(m[2])
 			require.NoError(t, err)
+			numbers[number] = true
 			name, ok := info.SyscallNumbers[number]
 			if !ok {
 				continue // Newer than the table: absent.
@@ -51,16 +55,31 @@ func TestCallNumbersAgreeWithXSys(t *testing.T) {
 			assert.Equal(t, strings.ToLower(m[1]), name, "%s %d", goarch, number)
 			agreed++
 		}
+		newest := slices.Max(slices.Collect(maps.Keys(numbers)))
+		for number, name := range info.SyscallNumbers {
+			if number <= newest && !of32Bits(number) {
+				assert.True(t, numbers[number], "%s has no call %d, which is said to be %s", goarch, number, name)
+			}
+			assert.False(t, numbers[number] && of32Bits(number), "%s has a call %d, which is left out", goarch, number)
+		}
 		assert.Greater(t, agreed, 300, goarch)
 	}
 }
 
-func TestRemovedCallsAreDeniedWhateverMobyAllows(t *testing.T) {
+func TestRemovedCallsAreDeniedAndHiddenOnesAbsentWhateverMobyAllows(t *testing.T) {
 	t.Parallel()
 	var all []string
+	want := map[string]string{"read": "allow"}
 	for _, g := range removed {
 		assert.NotEmpty(t, g.reason)
 		all = append(all, g.calls...)
+	}
+	for _, g := range hidden {
+		assert.NotEmpty(t, g.reason)
+		all = append(all, g.calls...)
+		for _, name := range g.calls {
+			want[name] = "absent"
+		}
 	}
 	generous := &moby.Seccomp{Syscalls: []*moby.Syscall{
 		{LinuxSyscall: specs.LinuxSyscall{Names: append(all, "read"), Action: specs.ActAllow}},
@@ -68,7 +87,7 @@ func TestRemovedCallsAreDeniedWhateverMobyAllows(t *testing.T) {
 	for _, goarch := range []string{"amd64", "arm64"} {
 		verdicts, err := derive(generous, goarch)
 		require.NoError(t, err)
-		assert.Equal(t, map[string]string{"read": "allow"}, verdicts)
+		assert.Equal(t, want, verdicts)
 	}
 }
 
