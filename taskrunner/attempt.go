@@ -41,7 +41,11 @@ func (w *Worker) handle(lease ports.Lease) {
 		log:  w.log.With("task", lease.Task, "delivery", lease.Deliveries),
 	}
 	defer a.hold.letGo()
-	switch err := guard(a.live); {
+	err := guard(a.live)
+	if errors.Is(err, errOver) {
+		err = a.hold.ack()
+	}
+	switch {
 	case err == nil:
 	case a.hold.lost(), errors.Is(err, errGhost), errors.Is(err, ErrLeaseLost):
 		a.log.Warn("let go of the task, which another worker has or will get", "error", err)
@@ -52,12 +56,10 @@ func (w *Worker) handle(lease ports.Lease) {
 
 func (a *attempt) live() error {
 	t, err := a.begin()
-	switch {
-	case errors.Is(err, errOver):
-		return a.hold.ack()
-	case err != nil:
+	if err != nil {
 		return err
-	case t.Status.Terminal():
+	}
+	if t.Status.Terminal() {
 		return a.conclude(t)
 	}
 	a.log = a.log.With("attempt", t.Attempt)

@@ -93,5 +93,8 @@ func utf8Skip(b []byte) int {
 			return i
 		}
 	}
+	if len(b) < utf8.UTFMax {
+		return len(b) // all of it belongs to the character that was cut
+	}
 	return 0
 }

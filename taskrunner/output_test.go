@@ -105,6 +105,7 @@ func TestOutputThatTheLimitCutIsTruncated(t *testing.T) {
 func FuzzCuttingLeavesValidTextValid(f *testing.F) {
 	f.Add("aé€😀", 3)
 	f.Add("\xf0\x9f", 1)
+	f.Add("é", 1)
 	f.Fuzz(func(t *testing.T, s string, at int) {
 		b := []byte(s)
 		at = min(max(at, 0), len(b))
