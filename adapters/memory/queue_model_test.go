@@ -206,7 +206,7 @@ func compareQueues(t *testing.T, rnd *rand.Rand, steps int) {
 				m.remove(e)
 			}
 		case 7:
-			time.Sleep(delay() / 2) // by the bubble's clock
+			<-time.After(delay() / 2) // by the bubble's clock
 		case 8:
 			for _, name := range queues {
 				s, err := q.Stats(ctx, name)
