@@ -3,7 +3,6 @@
 package sandboxexec
 
 import (
-	"bufio"
 	"cmp"
 	"crypto/rand"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +27,15 @@ const quotaPeriod = 100_000
 // groupPrefix starts the name of every control group of an executor, so that a
 // later one finds what a killed one left behind.
 const groupPrefix = "taskrunner-"
+
+const (
+	// keeper is the name of a group that only has limits.
+	keeper = "keeper"
+	// leafName is the group that processes move into which are in the way.
+	leafName = "taskrunner.self"
+	// socketLimit bounds the memory of sockets, which version 1 counts apart.
+	socketLimit = "memory.kmem.tcp.limit_in_bytes"
+)
 
 // cgroups makes control groups for sandboxes, under one group of its own that no
 // other executor shares.
@@ -53,34 +60,19 @@ var (
 // left, and makes the executor's own group. parent is the path of the group to
 // put it in, within each hierarchy; empty for the one this process is in.
 func newCgroups(parent string) (*cgroups, error) {
-	mounts, err := cgroupMounts()
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	own, err := ownCgroups()
+	membership, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, err
 	}
 	c := &cgroups{dirs: map[string]string{}}
-	parents := map[string]string{}
-	if missing := missingFrom(mounts, controllersV1); len(missing) == 0 {
-		for _, name := range controllersV1 {
-			parents[name] = filepath.Join(mounts[name], cmp.Or(parent, own[name]))
-		}
-	} else if mounts[""] != "" {
-		c.v2 = true
-		dir, err := delegated(mounts[""], cmp.Or(parent, own[""]))
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range controllersV2 {
-			parents[name] = dir
-		}
-	} else {
-		return nil, fmt.Errorf("the control groups %s are not mounted: mount cgroup version 2 at /sys/fs/cgroup",
-			strings.Join(missing, ", "))
+	parents, err := c.findParents(string(mountinfo), cgroup.Membership(string(membership)), parent)
+	if err != nil {
+		return nil, err
 	}
-
 	// One executor at a time: another one's sweep must not take this one's groups
 	// for left behind before they are locked.
 	turn, err := lockDir(parents["memory"], unix.LOCK_EX)
@@ -102,6 +94,34 @@ func newCgroups(parent string) (*cgroups, error) {
 	return c, nil
 }
 
+// findParents returns the folder to make the executor's group in, by controller:
+// in version 1 if that has all of them, else in version 2.
+func (c *cgroups) findParents(mountinfo string, own map[string]string, parent string) (map[string]string, error) {
+	parents := map[string]string{}
+	for _, name := range controllersV1 {
+		if dir := cgroup.Folder(mountinfo, name, cmp.Or(parent, own[name])); dir != "" {
+			parents[name] = dir
+		}
+	}
+	if len(parents) == len(controllersV1) {
+		return parents, nil
+	}
+	path := cmp.Or(parent, strings.TrimSuffix(own[""], "/"+leafName), "/")
+	dir := cgroup.Folder(mountinfo, "", path)
+	if dir == "" {
+		return nil, fmt.Errorf("the control group %s is not mounted: mount cgroup version 2 at /sys/fs/cgroup, or version 1 with the controllers %s",
+			path, strings.Join(controllersV1, ", "))
+	}
+	c.v2 = true
+	if err := makeRoomFor(dir); err != nil {
+		return nil, err
+	}
+	for _, name := range controllersV2 {
+		parents[name] = dir
+	}
+	return parents, nil
+}
+
 func (c *cgroups) setUp() error {
 	for dir := range uniqueValues(c.dirs) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -118,26 +138,38 @@ func (c *cgroups) setUp() error {
 			return err
 		}
 	}
-	// The kernel rewrites its scheduler on every CPU when the first quota of all
-	// is set and when the last one goes. A group that always has one spares every
-	// task that.
-	keeper := filepath.Join(c.dirs["cpu"], "quota")
-	if err := os.Mkdir(keeper, 0o755); err != nil {
-		return fmt.Errorf("making a control group: %w", err)
-	}
-	if err := c.setQuota(keeper, 1); err != nil {
+	if err := c.checkMemoryFiles(); err != nil {
 		return err
 	}
-	return c.checkSwap()
+	return c.keep()
 }
 
-// checkSwap refuses a host where a task could escape its memory limit into swap.
-func (c *cgroups) checkSwap() error {
-	limit := "memory.memsw.limit_in_bytes"
-	if c.v2 {
-		limit = "memory.swap.max"
+// keep makes a group that is always limited. The kernel rewrites its own code on
+// every CPU when the first quota of all is set and when the last one goes, and so
+// it does for the limit on socket memory; this spares every task that.
+func (c *cgroups) keep() error {
+	for dir := range uniqueValues(c.dirs) {
+		if err := os.Mkdir(filepath.Join(dir, keeper), 0o755); err != nil {
+			return fmt.Errorf("making a control group: %w", err)
+		}
 	}
-	if _, err := os.Stat(filepath.Join(c.dirs["memory"], limit)); err == nil {
+	// As little as can be, so that it is less than the parent's.
+	if err := c.setQuota(filepath.Join(c.dirs["cpu"], keeper), 0.01); err != nil || c.v2 {
+		return err
+	}
+	return write(filepath.Join(c.dirs["memory"], keeper), socketLimit, "4096")
+}
+
+// checkMemoryFiles refuses a host where a task could escape its memory limit into
+// swap or sockets.
+func (c *cgroups) checkMemoryFiles() error {
+	swapLimit := "memory.memsw.limit_in_bytes"
+	if c.v2 {
+		swapLimit = "memory.swap.max"
+	} else if _, err := os.Stat(filepath.Join(c.dirs["memory"], socketLimit)); err != nil {
+		return fmt.Errorf("the memory limit cannot be enforced for sockets: this kernel's cgroup version 1 lacks it (%w); boot with version 2", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.dirs["memory"], swapLimit)); err == nil {
 		return nil
 	}
 	swaps, err := os.ReadFile("/proc/swaps")
@@ -152,11 +184,8 @@ func (c *cgroups) checkSwap() error {
 // gone by then.
 func (c *cgroups) remove() error {
 	var errs []error
-	if dir := c.dirs["cpu"]; dir != "" {
-		errs = append(errs, removeDir(filepath.Join(dir, "quota")))
-	}
 	for dir := range uniqueValues(c.dirs) {
-		errs = append(errs, removeDir(dir))
+		errs = append(errs, removeDir(filepath.Join(dir, keeper)), removeDir(dir))
 	}
 	for _, lock := range c.locks {
 		lock.Close()
@@ -231,7 +260,12 @@ func (g *group) born() {
 func (g *group) limit(l ports.Limits, memory int64, threads int) error {
 	bytes := strconv.FormatInt(l.Memory+memory, 10)
 	pids := strconv.Itoa(l.PIDs + threads)
-	if err := g.parent.setQuota(g.dirs["cpu"], l.CPU); err != nil {
+	err := g.parent.setQuota(g.dirs["cpu"], l.CPU)
+	if errors.Is(err, unix.EINVAL) && !g.parent.v2 {
+		// More than a group above this one has, in version 1: that one bounds it.
+		err = g.unthrottle()
+	}
+	if err != nil {
 		return err
 	}
 	if err := write(g.dirs["pids"], "pids.max", pids); err != nil {
@@ -242,6 +276,9 @@ func (g *group) limit(l ports.Limits, memory int64, threads int) error {
 			return err
 		}
 		return write(g.dirs["memory"], "memory.swap.max", "0")
+	}
+	if err := write(g.dirs["memory"], socketLimit, bytes); err != nil {
+		return err
 	}
 	if err := write(g.dirs["memory"], "memory.limit_in_bytes", bytes); err != nil || g.parent.swapless {
 		return err
@@ -290,84 +327,28 @@ func write(dir, file, value string) error {
 	return nil
 }
 
-// cgroupMounts returns where each controller of version 1 is mounted, and under
-// the empty name where version 2 is.
-func cgroupMounts() (map[string]string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	mounts := map[string]string{}
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		// ID parent major:minor root mountpoint options [fields] - type source options
-		before, after, ok := strings.Cut(lines.Text(), " - ")
-		left, right := strings.Fields(before), strings.Fields(after)
-		if !ok || len(left) < 5 || len(right) < 3 {
-			continue
-		}
-		switch right[0] {
-		case "cgroup2":
-			mounts[""] = left[4]
-		case "cgroup":
-			for option := range strings.SplitSeq(right[2], ",") {
-				if slices.Contains(controllersV1, option) {
-					mounts[option] = left[4]
-				}
-			}
-		}
-	}
-	return mounts, lines.Err()
-}
-
-// ownCgroups returns the path of this process's group by controller, under the
-// empty name that of version 2 (cgroups(7), /proc/PID/cgroup).
-func ownCgroups() (map[string]string, error) {
-	text, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return nil, err
-	}
-	own := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		for controller := range strings.SplitSeq(parts[1], ",") {
-			own[controller] = parts[2]
-		}
-	}
-	return own, nil
-}
-
-// delegated returns the folder of version 2 to put the executor's group in: the
-// given one of mount, or the mount itself when a container shows only that. Its
-// controllers are enabled for children. The kernel refuses that for a group with
-// processes in it, other than the root; they then move into a child.
-func delegated(mount, path string) (string, error) {
-	dir := filepath.Join(mount, path)
-	if _, err := os.Stat(dir); err != nil || path == "" {
-		dir = mount
-	}
+// makeRoomFor enables the controllers of version 2 for the children of dir. The
+// kernel refuses that for a group with processes in it, other than the root; they
+// then move into a child.
+func makeRoomFor(dir string) error {
 	err := enableControllers(dir)
 	if !errors.Is(err, unix.EBUSY) {
-		return dir, err
+		return err
 	}
-	leaf := filepath.Join(dir, "taskrunner.self")
+	leaf := filepath.Join(dir, leafName)
 	if err := os.Mkdir(leaf, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("making a control group for this process: %w", err)
+		return fmt.Errorf("making a control group for this process: %w", err)
 	}
 	procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if err != nil {
-		return "", err
+		return err
 	}
 	for pid := range strings.FieldsSeq(string(procs)) {
 		if err := write(leaf, "cgroup.procs", pid); err != nil && !errors.Is(err, unix.ESRCH) {
-			return "", err
+			return err
 		}
 	}
-	return dir, enableControllers(dir)
+	return enableControllers(dir)
 }
 
 func enableControllers(dir string) error {
@@ -425,15 +406,6 @@ func lockDir(dir string, how int) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-func missingFrom(mounts map[string]string, names []string) (missing []string) {
-	for _, name := range names {
-		if mounts[name] == "" {
-			missing = append(missing, name)
-		}
-	}
-	return missing
 }
 
 // uniqueValues returns the values of m as a set: in version 1 several

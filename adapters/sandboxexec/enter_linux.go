@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/task-runner/task-runner/internal/seccomp"
 )
 
 // birth is what one sandbox is made from.
@@ -19,8 +21,7 @@ type birth struct {
 	// requests, frames and complaints become the supervisor's standard input,
 	// output and error.
 	requests, frames, complaints *os.File
-	// network is the network namespace to enter; nil for a new one.
-	network *os.File
+	network                      *network
 	// uid is the host's user and group ID for this sandbox alone: limits that the
 	// kernel counts by user are not shared between tasks.
 	uid    int
@@ -30,31 +31,25 @@ type birth struct {
 	lastCap uintptr
 }
 
-// bornInto returns the clone flags of the namespaces that a sandbox is born into.
-// The mount namespace is a copy of the nursery's, and cgroup and user namespace
-// are entered later on the way.
-func (b birth) bornInto() uint64 {
-	const always = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
-	if b.network != nil {
-		return always
-	}
-	return always | unix.CLONE_NEWNET
-}
+// bornInto are the clone flags of the namespaces that a sandbox is born into. The
+// mount namespace is a copy of the nursery's, the network namespace is made
+// beforehand, and cgroup and user namespace are entered on the way.
+const bornInto = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 
 // supervisorOOMScore is the supervisor's oom_score_adj (proc(5)).
 const supervisorOOMScore = "500"
 
-// securebits: no identity change and no program file ever gives a capability,
-// and none of this can be undone. (See capabilities(7).)
+// The secure bits on the way and at the end: no identity change and no program
+// file ever gives a capability, and none of this can be undone (capabilities(7)).
 const (
-	secKeepCaps        = 1 << 4
-	secNoSetuidFixup   = 1 << 2
-	secLockedForEver   = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
-	prSetSecurebits    = unix.PR_SET_SECUREBITS
-	prCapbsetDrop      = unix.PR_CAPBSET_DROP
-	prSetNoNewPrivs    = unix.PR_SET_NO_NEW_PRIVS
-	seccompSetFilter   = 1 // SECCOMP_SET_MODE_FILTER
-	closeRangeEveryone = ^uint32(0)
+	secKeepCaps      = 1<<4 | 1<<2 // KEEP_CAPS, NO_SETUID_FIXUP
+	secLockedForEver = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
+)
+
+const (
+	seccompSetFilter = 1            // SECCOMP_SET_MODE_FILTER
+	atFdcwd          = ^uintptr(99) // AT_FDCWD as an unsigned argument
+	lastFile         = uintptr(^uint32(0))
 )
 
 // capHeader and capData are the arguments of capset(2), version 3.
@@ -64,27 +59,19 @@ type capHeader struct {
 }
 type capData [2]struct{ effective, permitted, inheritable uint32 }
 
-// ifreq is the argument of SIOCSIFFLAGS (netdevice(7)).
-type ifreq struct {
-	name  [unix.IFNAMSIZ]byte
-	flags uint16
-	_     [22]byte
-}
-
-// sockFilter is struct sock_fprog.
-type sockFilter struct {
-	len    uint16
-	_      [6]byte
-	filter *bpf.RawInstruction
-}
-
-// diskOptions are the options of the writable tmpfs. One inode for each 4 KiB
-// bounds the kernel memory that empty files take.
+// diskOptions are the options of the writable tmpfs.
 func diskOptions(disk int64) (size, inodes string) {
-	return strconv.FormatInt(disk, 10), strconv.FormatInt(max(1024, disk/4096), 10)
+	return strconv.FormatInt(disk, 10), strconv.FormatInt(maxInodes(disk), 10)
 }
 
-// program returns what turns a child, born into the namespaces of bornInto, into
+// maxInodes is how many files and folders a disk of this size may have. One for
+// each page bounds the kernel memory that empty files take.
+func maxInodes(disk int64) int64 { return max(1024, disk/pageSize) }
+
+// pageSize is the kernel's unit of a tmpfs, where it is smallest.
+const pageSize = 4096
+
+// program returns what turns a child, born into bornInto, into
 // the sandbox and starts the supervisor in it.
 //
 // The order matters. What needs the host's root comes first: its namespaces
@@ -101,22 +88,11 @@ func (b birth) program() *program {
 	}
 	p.do("entering the prepared mount namespace", unix.SYS_SETNS, b.nursery.ns.Fd(), unix.CLONE_NEWNS)
 	p.do("copying mount and cgroup namespaces", unix.SYS_UNSHARE, unix.CLONE_NEWNS|unix.CLONE_NEWCGROUP)
-	if b.network != nil {
-		p.do("entering the network namespace", unix.SYS_SETNS, b.network.Fd(), unix.CLONE_NEWNET)
-	}
+	p.do("entering the network namespace", unix.SYS_SETNS, b.network.ns.Fd(), unix.CLONE_NEWNET)
 	for i, f := range []*os.File{b.requests, b.frames, b.complaints} {
 		p.do("setting up the supervisor's files", unix.SYS_DUP3, f.Fd(), uintptr(i), 0)
 	}
-	p.do("closing all other files", unix.SYS_CLOSE_RANGE, 3, uintptr(closeRangeEveryone), 0)
-
-	if b.network == nil {
-		// Descriptor 3 is the lowest free one now. A kernel without IPv4 lacks it.
-		lo := &ifreq{flags: unix.IFF_UP}
-		copy(lo.name[:], "lo")
-		p.try("opening a socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0)
-		p.try("bringing up the loopback device", unix.SYS_IOCTL, 3, unix.SIOCSIFFLAGS, ptr(p, lo))
-		p.try("closing the socket", unix.SYS_CLOSE, 3)
-	}
+	p.do("closing all other files", unix.SYS_CLOSE_RANGE, 3, lastFile, 0) // 3 is the next one opened
 	p.do("naming the host", unix.SYS_SETHOSTNAME, p.str("sandbox"), uintptr(len("sandbox")))
 	// Processes only: no /proc/sys, /proc/kcore, /proc/sysrq-trigger, ...
 	p.do("mounting /proc", unix.SYS_MOUNT, p.str("proc"), p.str("/proc"), p.str("proc"),
@@ -133,7 +109,7 @@ func (b birth) program() *program {
 		unix.MS_NOSUID|unix.MS_NODEV, p.str(fmt.Sprintf("mode=0700,uid=%d,gid=%d,size=%s,nr_inodes=%s", b.uid, b.uid, size, inodes)))
 	p.do("leaving the session", unix.SYS_SETSID)
 
-	p.do("keeping rights over the change of user", unix.SYS_PRCTL, prSetSecurebits, secKeepCaps|secNoSetuidFixup)
+	p.do("keeping rights over the change of user", unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, secKeepCaps)
 	p.do("leaving all groups", unix.SYS_SETGROUPS, 0, 0)
 	p.do("changing the group", unix.SYS_SETRESGID, id, id, id)
 	p.do("changing the user", unix.SYS_SETRESUID, id, id, id)
@@ -146,16 +122,13 @@ func (b birth) program() *program {
 	p.do("changing to "+workDir, unix.SYS_CHDIR, p.str(workDir))
 
 	for c := uintptr(0); c <= b.lastCap; c++ {
-		p.do("emptying the capability bounding set", unix.SYS_PRCTL, prCapbsetDrop, c)
+		p.do("emptying the capability bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c)
 	}
-	p.do("locking the secure bits", unix.SYS_PRCTL, prSetSecurebits, secLockedForEver)
+	p.do("locking the secure bits", unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, secLockedForEver)
 	p.do("dropping all capabilities", unix.SYS_CAPSET, ptr(p, &capHeader{version: unix.LINUX_CAPABILITY_VERSION_3}), ptr(p, &capData{}))
-	p.do("forbidding new privileges", unix.SYS_PRCTL, prSetNoNewPrivs, 1)
+	p.do("forbidding new privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 	p.do("installing the system call filter", unix.SYS_SECCOMP, seccompSetFilter, 0,
-		ptr(p, &sockFilter{len: uint16(len(b.filter)), filter: &b.filter[0]}))
+		ptr(p, seccomp.Fprog(b.filter)))
 	p.do("starting the supervisor", unix.SYS_EXECVE, p.str(supervisorPath), p.strs(supervisorPath), p.strs())
 	return p
 }
-
-// atFdcwd is AT_FDCWD as an unsigned argument.
-const atFdcwd = ^uintptr(99)

@@ -33,7 +33,7 @@ type Executor struct {
 	cgroups *cgroups
 	filter  []bpf.RawInstruction
 	lastCap uintptr
-	uids    *userIDs
+	uids    userIDs
 	// networks are those that the next sandboxes get.
 	networks networks
 	pool     *warmpool.Pool[struct{}, *sandbox]
@@ -59,7 +59,7 @@ var _ ports.Executor = (*Executor)(nil)
 // where a limit cannot be enforced, with an error that says what to mend, and
 // leaves nothing behind then. The caller closes the executor.
 func New(cfg Config) (*Executor, error) {
-	x := &Executor{uids: newUserIDs()}
+	x := new(Executor)
 	if err := x.setUp(cfg); err != nil {
 		_ = x.release() // the first error is the one to tell
 		return nil, fmt.Errorf("setting up the sandbox executor: %w", err)
@@ -101,12 +101,14 @@ func (x *Executor) setUp(cfg Config) error {
 	if size == 0 {
 		size = 2 * runtime.GOMAXPROCS(0)
 	}
+	x.networks.keep = max(0, size) + runtime.GOMAXPROCS(0)
 	x.pool = warmpool.New(warmpool.Config[struct{}, *sandbox]{
 		Make:     func(ctx context.Context, _ struct{}) (*sandbox, error) { return x.newSandbox(ctx) },
 		Discard:  (*sandbox).discard,
 		Healthy:  (*sandbox).healthy,
 		Size:     max(0, size),
 		MaxMakes: runtime.GOMAXPROCS(0),
+		IdleTTL:  warmpool.Never,
 	})
 	x.pool.Warm(struct{}{})
 	return nil

@@ -3,8 +3,9 @@
 package sandboxexec
 
 import (
+	"fmt"
 	"maps"
-	"math"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -36,18 +37,18 @@ func validate(job ports.Job) error {
 		return ports.Invalid("language", "has no command to run")
 	case job.Spec.Network:
 		return ports.Invalid("network", "cannot be had in this sandbox; use an executor that has one")
-	case !(l.CPU > 0) || math.IsInf(l.CPU, 0):
-		return ports.Invalid("cpu_limit", "must be positive")
-	case l.Memory <= 0:
-		return ports.Invalid("memory_limit", "must be positive")
+	case !(l.CPU > 0 && l.CPU <= maxCPU):
+		return ports.Invalid("cpu_limit", "must be positive and at most %d", maxCPU)
+	case l.Memory <= 0 || l.Memory > maxBytes:
+		return ports.Invalid("memory_limit", "must be positive and at most %d", int64(maxBytes))
 	case l.Timeout <= 0:
 		return ports.Invalid("timeout", "must be positive")
 	case l.PIDs <= 0:
 		return ports.Invalid("pids_limit", "must be positive")
-	case l.Output <= 0 || l.Output > math.MaxInt64/ports.OutputKillFactor:
-		return ports.Invalid("output_limit", "must be positive and not absurd")
-	case l.Disk <= 0:
-		return ports.Invalid("disk_limit", "must be positive")
+	case l.Output <= 0 || l.Output > maxBytes/ports.OutputKillFactor:
+		return ports.Invalid("output_limit", "must be positive and at most %d", int64(maxBytes/ports.OutputKillFactor))
+	case l.Disk <= 0 || l.Disk > maxBytes:
+		return ports.Invalid("disk_limit", "must be positive and at most %d", int64(maxBytes))
 	}
 	for _, env := range []map[string]string{job.Language.Env, job.Spec.Env} {
 		for name := range env {
@@ -56,23 +57,51 @@ func validate(job ports.Job) error {
 			}
 		}
 	}
-	size := int64(len(job.Spec.Code))
-	for _, f := range job.Spec.Files {
-		size += int64(len(f.Content))
+	files, _ := sources(job)
+	for i, f := range files {
+		if err := ports.ValidatePath(fmt.Sprintf("files[%d].path", i), f.Path); err != nil {
+			return err
+		}
 	}
-	if size > l.Disk {
-		return ports.Invalid("disk_limit", "must be at least the %d bytes that the program's own files have", size)
+	pages, inodes := need(files)
+	if pages*pageSize > l.Disk || inodes > maxInodes(l.Disk) {
+		return ports.Invalid("disk_limit", "must be at least %d for the program's own files", max(pages, inodes)*pageSize)
 	}
 	return nil
+}
+
+// Bounds far beyond any machine, within which nothing overflows.
+const (
+	maxCPU   = 1 << 10
+	maxBytes = 1 << 50
+)
+
+// need returns how many pages and inodes the program's own files, whose paths are
+// valid, take at least.
+func need(files []ports.File) (pages, inodes int64) {
+	folders := map[string]bool{}
+	for _, f := range files {
+		pages += (int64(len(f.Content)) + pageSize - 1) / pageSize
+		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
+			folders[dir] = true
+		}
+	}
+	const ownFolders = 4 // the root, and those for work, tmp and shm
+	return pages, int64(len(files)+len(folders)) + ownFolders
+}
+
+// sources returns the program's files and which of them is run.
+func sources(job ports.Job) (files []ports.File, entrypoint string) {
+	if len(job.Spec.Files) > 0 {
+		return job.Spec.Files, job.Spec.Entrypoint
+	}
+	return []ports.File{{Path: job.Language.Source, Content: []byte(job.Spec.Code)}}, job.Language.Source
 }
 
 // request returns what the supervisor is to do for the job.
 func request(job ports.Job) *runner.Request {
 	spec, lang := job.Spec, job.Language
-	files, entrypoint := spec.Files, spec.Entrypoint
-	if len(files) == 0 {
-		files, entrypoint = []ports.File{{Path: lang.Source, Content: []byte(spec.Code)}}, lang.Source
-	}
+	files, entrypoint := sources(job)
 	req := &runner.Request{
 		WorkDir:        workDir,
 		Stdin:          spec.Stdin,

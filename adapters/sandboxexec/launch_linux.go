@@ -18,7 +18,9 @@ import (
 // process into a sandbox. It is prepared in full beforehand, since the child
 // shares this process's memory (as after vfork) and may neither allocate nor
 // call into the runtime. Sharing is the point: copying the page tables of a Go
-// process costs more than all the rest.
+// process costs more than all the rest. Its price is that the kernel makes a
+// process undumpable whose memory somebody of another user shares: after the first
+// sandbox, this one leaves no core dump.
 type program struct {
 	calls []call
 	what  []string // what each call does, for errors

@@ -4,77 +4,174 @@ package sandboxexec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
-	"slices"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
-// networks keeps network namespaces that were never used, for the next sandbox.
+// A network is the network namespace of a sandbox: a loopback device and nothing
+// else.
 //
-// Making one and removing it costs the kernel more than the rest of a sandbox.
-// Most programs never send a packet, and a namespace in which none was ever sent
-// is as new: it has a loopback device and nothing else, its sockets ended with
-// their processes, and no program has the rights to change anything else in it.
-// One that carried a packet, even within itself, might remember a connection
-// for a minute, and is thrown away. No two sandboxes ever share one.
-type networks struct {
-	mu   sync.Mutex
-	idle []*os.File
+// Making and removing one costs the kernel more than the rest of a sandbox, and
+// most programs never touch theirs. So a namespace in which nothing happened
+// serves another sandbox later, never two at once. Nothing happened means that
+// what the kernel shows of the namespace, all its counters and all its sockets, is
+// byte for byte what it showed when the namespace was new. No counter of it can
+// be set back; no program has the rights to change anything else in it.
+type network struct {
+	ns *os.File
+	// tables are the kernel's views of the namespace, and what they showed first.
+	tables []table
 }
 
-// take returns a network namespace, nil if there is none.
-func (n *networks) take() *os.File {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.idle) == 0 {
+type table struct {
+	file  *os.File
+	fresh []byte
+}
+
+// networkTables are files of /proc/PID/net: packets by device and by protocol,
+// with those that were refused; sockets, which a program can keep alive after its
+// end by sending them to each other; and labels that outlive their sockets. A
+// kernel without IPv6 lacks some.
+var networkTables = []string{
+	"dev", "snmp", "snmp6", "netstat",
+	"unix", "tcp", "tcp6", "udp", "udp6",
+	"ip6_flowlabel", "igmp6",
+}
+
+// newNetwork makes a network namespace with its loopback device up.
+func newNetwork() (n *network, err error) {
+	onThrowawayThread(func() { n, err = enterNetwork() })
+	if err != nil {
+		return nil, fmt.Errorf("making a network namespace: %w", err)
+	}
+	return n, nil
+}
+
+// enterNetwork moves the calling thread into a new network namespace.
+func enterNetwork() (_ *network, err error) {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	if err := raiseLoopback(); err != nil {
+		return nil, fmt.Errorf("bringing up the loopback device: %w", err)
+	}
+	n := new(network)
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if n.ns, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return nil, err
+	}
+	for _, name := range networkTables {
+		file, err := os.Open("/proc/thread-self/net/" + name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		n.tables = append(n.tables, table{file: file})
+		t := &n.tables[len(n.tables)-1]
+		if t.fresh, err = t.read(nil); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// raiseLoopback brings up the loopback device, as far as the kernel has IPv4.
+func raiseLoopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if errors.Is(err, unix.EAFNOSUPPORT) {
 		return nil
 	}
-	last := len(n.idle) - 1
-	f := n.idle[last]
-	n.idle = n.idle[:last]
-	return f
-}
-
-// give takes the namespace back.
-func (n *networks) give(f *os.File) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.idle = append(n.idle, f)
-}
-
-func (n *networks) close() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, f := range n.idle {
-		f.Close()
+	if err != nil {
+		return err
 	}
-	n.idle = nil
-}
-
-// openNetwork returns the network namespace of a process.
-func openNetwork(pid int) (*os.File, error) {
-	return os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
-}
-
-// unused reports whether no packet ever went through the network namespace of a
-// process, which must have its loopback device alone.
-func unused(pid int) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", pid))
-	return err == nil && neverUsed(text)
-}
-
-// neverUsed reports whether text, which is /proc/PID/net/dev, has one device, lo,
-// and every counter of it is 0.
-func neverUsed(text []byte) bool {
-	lines := slices.Collect(bytes.Lines(text))
-	if len(lines) != 3 { // two of them are headings
-		return false
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
 	}
-	name, counters, ok := bytes.Cut(lines[2], []byte(":"))
-	if !ok || string(bytes.TrimSpace(name)) != "lo" {
-		return false
+	lo.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+}
+
+// untouched reports whether nothing ever happened in the namespace.
+func (n *network) untouched() bool {
+	var buf []byte
+	for _, t := range n.tables {
+		var err error
+		if buf, err = t.read(buf[:0]); err != nil || !bytes.Equal(buf, t.fresh) {
+			return false
+		}
 	}
-	fields := bytes.Fields(counters)
-	return len(fields) == 16 && !slices.ContainsFunc(fields, func(f []byte) bool { return string(f) != "0" })
+	return true
+}
+
+func (n *network) close() {
+	if n.ns != nil {
+		_ = n.ns.Close()
+	}
+	for _, t := range n.tables {
+		_ = t.file.Close()
+	}
+}
+
+// read appends what the table shows now to buf.
+func (t table) read(buf []byte) ([]byte, error) {
+	w := bytes.NewBuffer(buf)
+	_, err := io.Copy(w, io.NewSectionReader(t.file, 0, 1<<20))
+	return w.Bytes(), err
+}
+
+// networks keeps the untouched ones for the next sandboxes.
+type networks struct {
+	mu   sync.Mutex
+	idle []*network
+	// keep is how many are kept at most.
+	keep int
+}
+
+// take returns a network that nobody else has.
+func (p *networks) take() (*network, error) {
+	p.mu.Lock()
+	if last := len(p.idle) - 1; last >= 0 {
+		n := p.idle[last]
+		p.idle = p.idle[:last]
+		p.mu.Unlock()
+		return n, nil
+	}
+	p.mu.Unlock()
+	return newNetwork()
+}
+
+// give takes back the network of a sandbox in which no process is left.
+func (p *networks) give(n *network) {
+	if n.untouched() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.idle) < p.keep {
+			p.idle = append(p.idle, n)
+			return
+		}
+	}
+	n.close()
+}
+
+func (p *networks) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.idle {
+		n.close()
+	}
+	p.idle = nil
 }

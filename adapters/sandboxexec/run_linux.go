@@ -127,7 +127,7 @@ func (r *run) outcome(ctx context.Context, report *runner.Report, err error) (po
 	if report == nil || err != nil && ctx.Err() == nil {
 		return ports.Outcome{}, r.sandbox.explain(err)
 	}
-	if report.End == runner.EndNotStarted {
+	if report.End == runner.EndNotStarted && report.Step == 0 {
 		return ports.Outcome{}, ports.Invalid("language", "%s cannot be run here: %s", r.job.Language.Name, report.Message)
 	}
 	if report.End != runner.EndCancelled {
@@ -157,13 +157,16 @@ func (r *run) outcome(ctx context.Context, report *runner.Report, err error) (po
 		o.Message = fmt.Sprintf("the program wrote more than %d bytes to one of its streams", r.req.OutputKill)
 	case runner.EndCancelled:
 		o.Cause = ports.CauseCancelled
+	case runner.EndNotStarted:
+		// What was to be started is the step's before: the program's own doing.
+		o.Cause, o.ExitCode, o.Message = ports.CauseExit, cannotExecute, report.Message
 	}
 	died := o.Cause == ports.CauseSignal || o.Cause == ports.CauseExit && o.ExitCode != 0
 	switch {
 	case died && oom:
 		o.Cause, o.ExitCode = ports.CauseOOM, -1
-		o.Message = "the program needed more memory than its limit"
-	case died && report.Step < len(r.req.Steps)-1:
+		o.Message = "a process of the program was killed for want of memory"
+	case died && o.Message == "" && report.Step < len(r.req.Steps)-1:
 		o.Message = "the " + step.Name + " step failed"
 	}
 	return o, err
@@ -196,6 +199,12 @@ func signalName(n int) string {
 	if name := unix.SignalName(syscall.Signal(n)); name != "" {
 		return name
 	}
-	const sigrtmin = 34 // as the C library numbers it
+	const sigrtmin = 34 // as the C library numbers it; it keeps 32 and 33
+	if n < sigrtmin {
+		return fmt.Sprintf("SIG%d", n)
+	}
 	return fmt.Sprintf("SIGRTMIN+%d", n-sigrtmin)
 }
+
+// cannotExecute is a shell's exit code for a command that it cannot start.
+const cannotExecute = 126

@@ -31,7 +31,7 @@ type sandbox struct {
 	uid      int
 	group    *group
 	counters *cgroup.Reader
-	network  *os.File
+	network  *network
 	// lastWords is what the supervisor wrote on its standard error: why it gave up.
 	lastWords *os.File
 	session   *runner.Session
@@ -76,13 +76,15 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 	defer complaints.Close()
 	s.lastWords = lastWords
 
-	s.network = x.networks.take()
+	if s.network, err = x.networks.take(); err != nil {
+		return nil, err
+	}
 	b := birth{
 		nursery: x.nursery, cgroups: s.group.joiners,
 		requests: requests, frames: frames, complaints: complaints, network: s.network,
 		uid: s.uid, disk: defaultDisk, filter: x.filter, lastCap: x.lastCap,
 	}
-	if s.pid, s.pidfd, err = b.program().start(b.bornInto(), s.group.dir); err != nil {
+	if s.pid, s.pidfd, err = b.program().start(bornInto, s.group.dir); err != nil {
 		return nil, fmt.Errorf("starting a sandbox: %w", err)
 	}
 	started = true
@@ -100,9 +102,6 @@ func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 
 	ready, err := s.session.Ready(ctx)
 	s.threads = ready.Threads
-	if err == nil && s.network == nil {
-		s.network, err = openNetwork(s.pid)
-	}
 	if err != nil {
 		s.kill()
 		err = s.explain(fmt.Errorf("waiting for a sandbox to be ready: %w", err))
@@ -128,10 +127,6 @@ func (s *sandbox) kill() {
 // discard takes the sandbox down behind the caller's back. Close waits for it.
 func (s *sandbox) discard() {
 	s.x.takeDowns.Go(func() {
-		if s.network != nil && (!s.alone() || !unused(s.pid)) {
-			s.network.Close()
-			s.network = nil
-		}
 		s.session.Close()
 		select {
 		case <-s.exited:
@@ -158,6 +153,7 @@ func (s *sandbox) takeDown() {
 	if s.pidfd != nil {
 		s.pidfd.Close()
 	}
+	collectSockets()
 	if s.network != nil {
 		s.x.networks.give(s.network)
 	}
@@ -176,6 +172,16 @@ func (s *sandbox) takeDown() {
 		}
 	}
 	s.x.uids.give(s.uid)
+}
+
+// collectSockets has the kernel free the sockets that a program kept alive by
+// sending them to each other, with all the files that lay in them: memory of
+// nobody, until somebody on the host closes a Unix socket.
+func collectSockets() {
+	if pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err == nil {
+		_ = unix.Close(pair[0])
+		_ = unix.Close(pair[1])
+	}
 }
 
 // explain adds the supervisor's last words to an error, once it has ended.
@@ -238,6 +244,9 @@ func (s *sandbox) resize(disk int64) error {
 		return fmt.Errorf("opening the sandbox's disk: %w", err)
 	}
 	defer unix.Close(dir)
+	if err := unix.PidfdSendSignal(int(s.pidfd.Fd()), 0, nil, 0); err != nil {
+		return fmt.Errorf("the sandbox has ended: %w", err) // the path may be another's
+	}
 	fs, err := unix.Fspick(dir, "", unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("picking the sandbox's disk: %w", err)

@@ -14,19 +14,15 @@ type userIDs struct {
 	next int
 }
 
-// The IDs from 1,900,000,000 on are not given out by systemd, containers'
-// managers or directories. Each executor takes 1,024 of them at random, so that
+// The IDs from about 1,900,000,000 on are not given out by systemd, containers'
+// managers or directories. Each executor takes blocks of 1,024 at random, so that
 // two on one host are unlikely to meet; if they do, their tasks share what the
 // kernel counts by user, and nothing else.
 const (
-	firstUserID  = 1_900_000_000
+	firstUserID  = 1_855_469 * userIDBlock
 	userIDBlocks = 240_000
 	userIDBlock  = 1024
 )
-
-func newUserIDs() *userIDs {
-	return &userIDs{next: firstUserID + rand.IntN(userIDBlocks)*userIDBlock}
-}
 
 func (u *userIDs) take() int {
 	u.mu.Lock()
@@ -35,6 +31,9 @@ func (u *userIDs) take() int {
 		id := u.free[n-1]
 		u.free = u.free[:n-1]
 		return id
+	}
+	if u.next%userIDBlock == 0 { // none yet, or all of a block in use
+		u.next = firstUserID + rand.IntN(userIDBlocks)*userIDBlock
 	}
 	u.next++
 	return u.next - 1

@@ -15,38 +15,48 @@ type folders struct {
 // in one of the hierarchies of version 1 or else in version 2's.
 func locate(membership, mountinfo string) folders {
 	var f folders
-	for line := range strings.Lines(membership) {
-		// hierarchy-ID:controllers:path, cgroups(7)
-		part := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(part) != 3 {
-			continue
-		}
-		if part[0] == "0" && part[1] == "" {
-			f.v2 = place(mountinfo, "cgroup2", "", part[2])
-			continue
-		}
-		for controller := range strings.SplitSeq(part[1], ",") {
-			switch controller {
-			case "cpuacct":
-				f.v1cpuacct = place(mountinfo, "cgroup", controller, part[2])
-			case "memory":
-				f.v1memory = place(mountinfo, "cgroup", controller, part[2])
-			}
+	for controller, path := range Membership(membership) {
+		switch controller {
+		case "":
+			f.v2 = Folder(mountinfo, "", path)
+		case "cpuacct":
+			f.v1cpuacct = Folder(mountinfo, controller, path)
+		case "memory":
+			f.v1memory = Folder(mountinfo, controller, path)
 		}
 	}
 	return f
 }
 
-// place returns the folder under which the group path of a hierarchy is mounted.
-func place(mountinfo, fstype, controller, path string) string {
+// Membership returns the path of a process's group by controller, and under the
+// empty name that of version 2, from the text of its /proc/PID/cgroup.
+func Membership(text string) map[string]string {
+	paths := map[string]string{}
+	for line := range strings.Lines(text) {
+		// hierarchy-ID:controllers:path, cgroups(7)
+		part := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(part) != 3 || (part[0] == "0") != (part[1] == "") {
+			continue
+		}
+		for controller := range strings.SplitSeq(part[1], ",") {
+			paths[controller] = part[2]
+		}
+	}
+	return paths
+}
+
+// Folder returns the folder of the group with this path in the hierarchy of a
+// controller of version 1, or in version 2's for the empty name, from the text of
+// /proc/self/mountinfo; "" if it is not mounted.
+func Folder(mountinfo, controller, path string) string {
 	for line := range strings.Lines(mountinfo) {
 		// ID parent major:minor root mountpoint options [optional...] - fstype source superoptions, proc_pid_mountinfo(5)
 		before, after, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
 		mount, fs := strings.Fields(before), strings.Fields(after)
-		if !ok || len(mount) < 6 || len(fs) < 3 || fs[0] != fstype {
+		if !ok || len(mount) < 6 || len(fs) < 3 {
 			continue
 		}
-		if controller != "" && !hasOption(fs[2], controller) {
+		if controller == "" && fs[0] != "cgroup2" || controller != "" && (fs[0] != "cgroup" || !hasOption(fs[2], controller)) {
 			continue
 		}
 		root, point := unescape(mount[3]), unescape(mount[4])

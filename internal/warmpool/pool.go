@@ -39,10 +39,13 @@ type Config[K comparable, T any] struct {
 	MaxTotal int
 	// MaxMakes bounds the calls of Make in the background at once. Default: 1.
 	MaxMakes int
-	// IdleTTL is how long a key keeps its items after it was used last.
-	// Default: 5 minutes.
+	// IdleTTL is how long a key keeps its items after it was used last; Never
+	// for as long as there is room. Default: 5 minutes.
 	IdleTTL time.Duration
 }
+
+// Never is an IdleTTL that does not end: a century.
+const Never = 100 * 365 * 24 * time.Hour
 
 // After a failed Make in the background its key rests, twice as long each time.
 const (
@@ -113,7 +116,7 @@ func New[K comparable, T any](cfg Config[K, T]) *Pool[K, T] {
 		cfg.IdleTTL = 5 * time.Minute
 	}
 	p := &Pool[K, T]{cfg: cfg}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.ctx, p.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close cancels
 	p.alarm = time.AfterFunc(cfg.IdleTTL, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()

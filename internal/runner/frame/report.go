@@ -214,6 +214,8 @@ func (r *Result) validate() error {
 		return &Error{"result", "has both an exit code and a signal"}
 	case r.End == EndExit && r.ExitCode < 0, r.End == EndSignal && r.Signal == 0:
 		return &Error{"result", "lacks its exit code or signal"}
+	case !utf8.ValidString(r.Message):
+		return &Error{"result", "has a message that is not UTF-8"}
 	case r.End == EndNotStarted && r.Message == "":
 		return &Error{"result", "lacks its message"}
 	case r.Wall < 0, r.CPU < 0, r.StdoutBytes < 0, r.StderrBytes < 0,
