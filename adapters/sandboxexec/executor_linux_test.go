@@ -36,15 +36,25 @@ func harness() conformance.ExecutorHarness {
 // newExecutor returns an executor, or skips where there can be none.
 func newExecutor(t testing.TB) *sandboxexec.Executor {
 	t.Helper()
+	return newExecutorWith(t, sandboxexec.Config{})
+}
+
+func newExecutorWith(t testing.TB, cfg sandboxexec.Config) *sandboxexec.Executor {
+	t.Helper()
+	needRoot(t)
+	x, err := sandboxexec.New(cfg)
+	require.NoError(t, err)
+	return x
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("TASKRUNNER_REQUIRE_SERVICES") == "1" {
 			t.Fatal("the sandbox needs root")
 		}
 		t.Skip("the sandbox needs root")
 	}
-	x, err := sandboxexec.New(sandboxexec.Config{})
-	require.NoError(t, err)
-	return x
 }
 
 func TestExecutorConformance(t *testing.T) { conformance.Executor(t, harness()) }

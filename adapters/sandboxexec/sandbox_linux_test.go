@@ -139,7 +139,7 @@ func TestAClosedExecutorLeavesNothing(t *testing.T) {
 }
 
 func TestAnExecutorRunsProgramsOfARootFileSystemOfItsOwn(t *testing.T) {
-	newExecutor(t).Close(t.Context()) // skips where there can be none
+	needRoot(t)
 	root := t.TempDir()
 	for _, name := range []string{"usr", "etc", "dev"} {
 		require.NoError(t, os.Mkdir(filepath.Join(root, name), 0o755))
@@ -151,8 +151,7 @@ func TestAnExecutorRunsProgramsOfARootFileSystemOfItsOwn(t *testing.T) {
 	require.NoError(t, unix.Mount("/usr", filepath.Join(root, "usr"), "", unix.MS_BIND, ""))
 	t.Cleanup(func() { assert.NoError(t, unix.Unmount(filepath.Join(root, "usr"), unix.MNT_DETACH)) })
 
-	x, err := sandboxexec.New(sandboxexec.Config{Rootfs: root, Pool: -1})
-	require.NoError(t, err)
+	x := newExecutorWith(t, sandboxexec.Config{Rootfs: root, Pool: -1})
 	_, out := run(t, x, newJob(bash, "cat /etc/motto; ls /etc; echo > /dev/null && echo ok; echo x > /etc/motto || echo read-only"))
 	assert.Equal(t, "of its own\nmotto\nok\nread-only\n", out)
 	require.NoError(t, x.Close(t.Context()))
@@ -160,7 +159,7 @@ func TestAnExecutorRunsProgramsOfARootFileSystemOfItsOwn(t *testing.T) {
 
 func TestARootFileSystemThatCannotBeOneIsRefused(t *testing.T) {
 	t.Parallel()
-	newExecutor(t).Close(t.Context()) // skips where there can be none
+	needRoot(t)
 	root := t.TempDir()
 	file := filepath.Join(root, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
