@@ -66,6 +66,8 @@ type isoAttack struct {
 	// beside is a program that says ready and runs during the attack, with the
 	// same arguments; it must outlive it.
 	beside string
+	// followed is run isoFollowers times after the attack, one after the other.
+	followed *isoAttack
 	// ends are the ways in which the run may end.
 	ends []isoEnd
 	// probes are what the program must report: all of this and nothing else. A
@@ -74,6 +76,10 @@ type isoAttack struct {
 	// then looks at the rest; it may be nil.
 	then func(t *testing.T, b *execBench, r execRun)
 }
+
+// isoFollowers are enough to empty the pool of most executors, so that one of them
+// gets whatever its predecessor has left.
+const isoFollowers = 8
 
 // isoEnd is one way to end: the cause with its exit code or signal.
 type isoEnd struct {
@@ -108,6 +114,10 @@ type isoProbe struct {
 const (
 	// isoRefused: the filter of system calls, or the kernel for want of a right.
 	isoRefused = "EPERM EACCES ENOSYS SIGSYS"
+	// isoDenied: the filter of system calls alone says so, whatever the kernel has.
+	isoDenied = "EPERM"
+	// isoAbsent: there is no such system call here.
+	isoAbsent = "ENOSYS"
 	// isoHidden: there is no such thing in the sandbox, or nothing to see in it.
 	isoHidden = "ENOENT ENOTDIR ENXIO EPERM EACCES EMPTY"
 	// isoReadOnly: it cannot be changed.
@@ -153,6 +163,12 @@ func (a isoAttack) mount(t *testing.T, b *execBench, host *isoHost) {
 	next := b.run(t, b.bash(`echo hello; echo "$(cat /proc/self/comm) lives"`))
 	next.requireExit(t, 0)
 	assert.Equal(t, "hello\ncat lives\n", next.stdout, "the next task")
+
+	if a.followed != nil {
+		for range isoFollowers {
+			a.followed.mount(t, b, host)
+		}
+	}
 }
 
 // settle starts the program beside the attack. The function that it returns ends

@@ -72,7 +72,11 @@ var isoCatalogue = []isoChapter{
 		isoHoards("buffers.py", "pipes", "memory in pipes"),
 		isoHoards("buffers.py", "sockets", "memory in sockets"),
 		isoHoards("buffers.py", "messages", "memory in message queues"),
+		{name: "memory in connections is bounded", program: "buffers.py", args: []string{"connections", "64"}, limits: isoSmallMemory, ends: append(isoExit(0), isoOOM...),
+			probes: []isoProbe{{"connections", isoFull + " ENOBUFS " + isoUnreachable, 0, isoMemory << 20 * 3 / 2}}},
 		isoHoards("buffers.py", "queues", "memory in descriptors under way"),
+		{name: "huge pages, which no limit counts, are not to be had", program: "huge.py", ends: isoExit(0),
+			probes: []isoProbe{{names: "mmap* memfd_create* shmget*", verdicts: isoDenied}}},
 	}},
 	{"disk", []isoAttack{
 		{name: "all places together hold no more than the disk limit", program: "disk.py", args: []string{"fill", "8"}, limits: isoSmallDisk, ends: isoExit(0),
@@ -94,11 +98,11 @@ var isoCatalogue = []isoChapter{
 	}},
 	{"descriptors", []isoAttack{
 		{name: "descriptors run out", program: "descriptors.py", limits: func(l *ports.Limits) { l.Memory = 512 << 20 }, ends: isoExit(0), probes: []isoProbe{
-			{"files sockets watches polls events timers memories", "EMFILE ENFILE", 16, 19999},
+			{"files sockets polls events timers memories", "EMFILE ENFILE", 16, 19999},
 			{names: "high", verdicts: "EBADF"},
 		}},
 		{name: "a hoarder takes nothing from its neighbour", program: "neighbour.py", beside: "hoarder.py", ends: isoExit(0),
-			probes: []isoProbe{{names: "watch pipe", verdicts: "OK"}}},
+			probes: []isoProbe{{names: "descriptor pipe", verdicts: "OK"}}},
 	}},
 	{"output", []isoAttack{
 		isoFloods("line", "a line without end"), isoFloods("lines", "empty lines"), isoFloods("bytes", "single bytes"), isoFloods("stderr", "errors"),
@@ -112,6 +116,18 @@ var isoCatalogue = []isoChapter{
 	}},
 	{"kernel", isoKernelAttacks},
 	{"host", isoHostAttacks},
+	// Nothing runs beside this one, so that its followers get what it has left.
+	{"leftovers", []isoAttack{
+		{name: "what a task leaves in its network does not meet another one", program: "leftovers.py", args: []string{"leave"}, ends: isoExit(0), probes: []isoProbe{
+			{names: "sockets", verdicts: "OK"},
+			{names: "connection", verdicts: "OK " + isoUnreachable},
+			{names: "label", verdicts: isoDenied + " EAFNOSUPPORT"},
+		}, followed: &isoAttack{program: "leftovers.py", args: []string{"look"}, ends: isoExit(0), probes: []isoProbe{
+			{names: "table-unix table-tcp table-udp table-ip6_flowlabel", verdicts: "NOTHING " + isoHidden},
+			{names: "name-stream name-datagram", verdicts: "OK"},
+			{names: "port", verdicts: "OK EADDRNOTAVAIL"},
+		}}},
+	}},
 }
 
 // isoStays is an attack by a program that stays past its timeout.

@@ -61,6 +61,9 @@ func TestIsolationCatalogueIsWhole(t *testing.T) {
 			assert.False(t, names[a.name], "%s is there twice", a.name)
 			names[a.name] = true
 			used[a.program] = true
+			if a.followed != nil {
+				used[a.followed.program] = true
+			}
 			if a.beside != "" {
 				used[a.beside] = true
 			}

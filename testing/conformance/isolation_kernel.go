@@ -31,6 +31,7 @@ var isoKernelAttacks = []isoAttack{
 	}},
 	{name: "the machine is not administered", program: "administration.py", ends: isoExit(0), probes: []isoProbe{
 		{names: "reboot kexec_load kexec_file_load init_module finit_module delete_module swapon swapoff", verdicts: isoRefused},
+		{names: "sync syncfs", verdicts: isoDenied},
 		{names: "settimeofday clock_settime adjtimex sethostname setdomainname", verdicts: isoRefused},
 		{names: "acct quotactl quotactl_fd syslog-read syslog-size vhangup iopl ioperm uselib", verdicts: isoRefused},
 	}},
@@ -45,6 +46,10 @@ var isoKernelAttacks = []isoAttack{
 	{name: "sockets are of the few families that programs need", program: "sockets.py", ends: isoExit(0), probes: []isoProbe{
 		{names: "*", verdicts: isoRefused + " EAFNOSUPPORT"},
 	}},
+	{name: "no request to a socket loads a module or outlives it", program: "requests.py", ends: isoExit(0), probes: []isoProbe{
+		{names: "bridges* set-bridge* add-bridge* remove-bridge* add-relay* remove-relay* vlan* set-vlan* udp-*", verdicts: isoDenied},
+		{names: "udp6-* label*", verdicts: isoDenied + " EAFNOSUPPORT"},
+	}},
 	{name: "nobody becomes somebody else", program: "privileges.py", ends: isoExit(0), probes: []isoProbe{
 		{names: "CapInh CapPrm CapEff CapBnd CapAmb", verdicts: "NONE"},
 		{names: "NoNewPrivs", verdicts: "SET"},
@@ -58,6 +63,7 @@ var isoKernelAttacks = []isoAttack{
 	}},
 	{name: "nobody gets more of the machine than a share", program: "scheduling.py", ends: isoExit(0), probes: []isoProbe{
 		{names: "fifo rr deadline nice ioprio migrate_pages-first move_pages-first", verdicts: isoRefused},
+		{names: "core", verdicts: isoDenied},
 		{names: "mlock mlockall", verdicts: isoRefused + " ENOMEM EAGAIN"},
 		{names: "raise-CORE raise-NOFILE", verdicts: isoRefused},
 		{"files", "BOUNDED", 64, 1 << 16},

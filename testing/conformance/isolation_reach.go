@@ -37,6 +37,10 @@ var isoHostAttacks = []isoAttack{
 		{names: "interfaces", verdicts: "NONE"},
 		{names: "set-address", verdicts: isoRefused},
 	}},
+	{name: "nobody sees what others do with the system's files", program: "watches.py", ends: isoExit(0), probes: []isoProbe{
+		{names: "inotify_init inotify_init1 inotify_add_watch cachestat", verdicts: isoAbsent},
+		{names: "notify notify-high-bits lease delegation", verdicts: isoDenied},
+	}},
 	{name: "a neighbour's secrets stay secret, and it survives", program: "spy.py", args: []string{"a-neighbours-secret"}, beside: "victim.py", ends: isoExit(0), probes: []isoProbe{
 		{names: "processes walk sockets", verdicts: "NOTHING"},
 		{names: "connect", verdicts: isoUnreachable},

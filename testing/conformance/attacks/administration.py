@@ -41,6 +41,8 @@ probe("finit_module", call, "finit_module", os.open("/dev/null", os.O_RDONLY), b
 probe("delete_module", call, "delete_module", b"no_such_module", os.O_NONBLOCK)
 probe("swapon", call, "swapon", b"/no/such/file", 0)
 probe("swapoff", call, "swapoff", b"/no/such/file")
+probe("sync", call, "sync")
+probe("syncfs", call, "syncfs", os.open("/usr", os.O_RDONLY))
 probe("settimeofday", settimeofday)
 probe("clock_settime", clock_settime)
 probe("adjtimex", adjtimex)

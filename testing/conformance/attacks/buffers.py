@@ -1,5 +1,5 @@
 """Hides memory in the kernel's buffers: up to twice the MIB of the argument in
-pipes, sockets or messages."""
+pipes, sockets, connections or messages."""
 
 import errno
 import fcntl
@@ -42,6 +42,18 @@ def sockets():
     kept.append(pair)
     pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 20)
     return fill(pair[0].fileno())
+
+
+def connections():
+    """Both ends of a connection are here, and nobody reads."""
+    if not kept:
+        kept.append(socket.create_server(("127.0.0.1", 0)))
+    client = socket.create_connection(kept[0].getsockname())
+    kept.append((client, kept[0].accept()))
+    n = fill(client.fileno())
+    if n < 65536:
+        raise BlockingIOError(errno.EAGAIN, "next to nothing")
+    return n
 
 
 def messages():

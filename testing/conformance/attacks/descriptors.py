@@ -29,7 +29,6 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_N
 for name, make in {
     "files": lambda: os.open("/dev/null", os.O_RDONLY),
     "sockets": lambda: socket.socket(socket.AF_UNIX),
-    "watches": lambda: libc.inotify_init(),
     "polls": lambda: libc.epoll_create1(0),
     "events": lambda: libc.eventfd(0, 0),
     "timers": lambda: libc.timerfd_create(1, 0),

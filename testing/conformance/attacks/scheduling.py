@@ -9,6 +9,7 @@ import struct
 from probe import call, probe, report
 
 INFINITY = 2**64 - 1
+PR_SCHED_CORE, PR_SCHED_CORE_CREATE = 62, 1
 
 
 def policy(kind, priority):
@@ -33,6 +34,7 @@ probe("fifo", policy, os.SCHED_FIFO, 1)
 probe("rr", policy, os.SCHED_RR, 1)
 probe("deadline", deadline)
 probe("nice", os.setpriority, os.PRIO_PROCESS, 0, -20)
+probe("core", call, "prctl", PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, 0, 0)
 probe("ioprio", call, "ioprio_set", 1, 0, 1 << 13)
 memory = ctypes.create_string_buffer(32 << 20)
 probe("mlock", call, "mlock", memory, 32 << 20)
