@@ -32,7 +32,8 @@ type Config struct {
 	// of processors.
 	Concurrency int
 	// LeaseTTL is how long a task stays with a worker that is not heard of.
-	// Default: 10 s; at least 100 ms. The heartbeat comes every third of it.
+	// Default: 10 s; at least 100 ms. The heartbeat comes every third of it, and
+	// every second at least, since it is also how a cancel is heard.
 	LeaseTTL time.Duration
 	// RetryDelay is how long a task waits after an attempt that was lost.
 	// Default: 1 s, doubled with each further attempt, at most a minute.

@@ -89,14 +89,16 @@ func (h *hold) verify() error {
 	return retry(h.ctx, h.ttl/3, h.extend)
 }
 
-// keep extends the lease every third of its life until stop is called or the
-// hold is lost. It calls onCancel when the queue tells of a cancel.
+// keep extends the lease every third of its life, and every second at least,
+// until stop is called or the hold is lost. It calls onCancel when the queue tells
+// of a cancel: how soon a cancel is heard is what the second is for.
 func (h *hold) keep(onCancel func()) (stop func()) {
 	ctx, cancel := context.WithCancel(h.ctx)
-	var beat sync.WaitGroup
-	beat.Go(func() {
-		for wait := h.ttl / 3; sleep(ctx, wait); {
-			wait = h.ttl / 3
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		beat := min(h.ttl/3, time.Second)
+		for wait := beat; sleep(ctx, wait); {
+			wait = beat
 			if err := guard(func() error { return bounded(ctx, h.ttl/3, h.extend) }); err != nil {
 				wait = h.ttl / 20
 			}
@@ -107,7 +109,7 @@ func (h *hold) keep(onCancel func()) (stop func()) {
 	})
 	return func() {
 		cancel()
-		beat.Wait()
+		keeping.Wait()
 	}
 }
 

@@ -21,10 +21,6 @@ import (
 	"github.com/task-runner/task-runner/taskrunner"
 )
 
-// leaseTTL is short, because queue and worker are one process here: a worker
-// cannot be lost alone, and it hears of a cancel within a third of this.
-const leaseTTL = 3 * time.Second
-
 // Config says what an App is made of. The zero value of every field but Executor
 // means the default of the part that it is for.
 type Config struct {
@@ -114,7 +110,6 @@ func assemble(cfg Config, languages []ports.Language, executor ports.Executor) (
 		Languages:   languages,
 		Policy:      cfg.Policy,
 		Concurrency: cfg.Concurrency,
-		LeaseTTL:    leaseTTL,
 		Retention:   cfg.Retention,
 		Logger:      cfg.Logger,
 	}
