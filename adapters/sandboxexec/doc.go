@@ -14,7 +14,9 @@
 // the network of the host: a job that asks for one is refused.
 //
 // Package internal/runner's supervisor is the sandbox's PID 1. Sandboxes are
-// started in advance by a pool, each is used for one task and then taken down.
+// started in advance by a pool, each is used for one task and then taken down. Of
+// one that ends, nothing serves again but a network namespace that was never
+// touched: see network.
 //
 // # What it needs
 //
