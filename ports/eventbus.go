@@ -21,7 +21,8 @@ type EventBus interface {
 	//
 	// ErrGone: from is After an event, and events behind that one were trimmed or
 	// the topic was deleted. From the start of a topic that was trimmed begins
-	// with the oldest event kept. ErrInvalid: the ID is not one of this bus's.
+	// with the oldest event kept. ErrInvalid: the task ID is a bad one, the
+	// position means two things or its ID is not one of this bus's.
 	Subscribe(ctx context.Context, id TaskID, from Position) (Subscription, error)
 
 	// Delete removes the topic with all its events. Deleting what is not there

@@ -18,11 +18,21 @@ type Executor interface {
 	//
 	// A program that fails, is killed or exceeds a limit is an Outcome and not
 	// an error. An error means that this attempt is lost and another one may
-	// succeed, unless it matches ErrInvalid: then no attempt can.
+	// succeed, unless it matches ErrInvalid: then no attempt can. An executor
+	// trusts no Spec that it is given, and starts nothing of one with a limit that
+	// is not positive (zero is never "none"), a path that ValidatePath refuses,
+	// files that exclude each other (one path twice, or a file where another one
+	// needs a folder), a NUL in an argument or a variable, a variable's name that
+	// is empty or contains "=", or a network where the executor has none: each is
+	// ErrInvalid.
 	//
 	// When ctx is done, Run kills everything, cleans up and returns what is known
 	// as an Outcome with CauseCancelled, together with an error matching
-	// ctx.Err(). ErrClosed: the executor was closed.
+	// ctx.Err(). ErrClosed: the executor was closed, also while the job ran and by
+	// a Close that killed it.
+	//
+	// A panic of a writer or a callback of the job is the caller's: Run kills
+	// everything, cleans up and panics with it, or returns it as an error.
 	Run(ctx context.Context, job Job) (Outcome, error)
 
 	// Close waits for running jobs, takes down every sandbox and frees all that
@@ -32,6 +42,12 @@ type Executor interface {
 }
 
 // Job is one attempt of a task, ready to run.
+//
+// The program starts in a fresh work folder with the files of Spec and nothing
+// else. Its environment is Language.Env, over that Spec.Env, and below both what
+// an executor may add: PATH, HOME, TMPDIR and LANG, nothing else and nothing of
+// its host's. Whatever a compile step left running is killed before the program
+// starts.
 type Job struct {
 	Task    TaskID
 	Attempt int

@@ -28,8 +28,9 @@ type Language struct {
 	CompileTimeout time.Duration
 	// Run is the command that starts the program. In Compile and Run the element
 	// EntrypointArg stands for the path of the entrypoint, relative to the work
-	// folder, which is the current one. The first element is an absolute path or
-	// a name looked up in the sandbox's PATH.
+	// folder, which is the current one. The first element is an absolute path, a
+	// path relative to the work folder if it contains a slash ("./program"), or
+	// else a name looked up in the sandbox's PATH.
 	Run []string
 	// Env is the environment that programs of this language start with.
 	Env map[string]string

@@ -11,7 +11,8 @@ import (
 // so that a second attempt can never overwrite the first one's.
 type LogSink interface {
 	// Create starts a log and returns its writer. ErrExists: the key was created
-	// before, by anybody; the log there is untouched. ErrInvalid: a bad key.
+	// before, by anybody; the log there is untouched. ErrInvalid: a bad key. A
+	// sink without room answers Create and Write with ErrFull.
 	//
 	// ctx governs the writer's whole life: once it is done, Write and Close fail.
 	// Bytes that Write accepted stay readable even if the writer is never closed

@@ -3,6 +3,7 @@ package ports
 import (
 	"path"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -11,8 +12,9 @@ const MaxPathLen = 255
 
 // ValidatePath returns a *FieldError for field unless p is a path that stays
 // within the folder it is relative to, written in the one canonical way: not
-// empty, at most MaxPathLen bytes of UTF-8 without control characters, forward
-// slashes, and no empty, "." or ".." element.
+// empty, at most MaxPathLen bytes of UTF-8 without control characters (those of
+// C1 are some, which a terminal obeys too), forward slashes, and no empty, "." or
+// ".." element.
 func ValidatePath(field, p string) error {
 	switch {
 	case p == "":
@@ -21,7 +23,7 @@ func ValidatePath(field, p string) error {
 		return Invalid(field, "must be at most %d bytes long", MaxPathLen)
 	case !utf8.ValidString(p):
 		return Invalid(field, "must be valid UTF-8")
-	case strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case strings.ContainsFunc(p, unicode.IsControl):
 		return Invalid(field, "must not contain control characters")
 	case strings.Contains(p, `\`):
 		return Invalid(field, "must use forward slashes")

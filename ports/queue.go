@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -15,14 +16,14 @@ type Queue interface {
 	// Enqueue adds a waiting entry. If the queue holds an entry for this task
 	// already, waiting or leased, it changes nothing and returns nil, so that
 	// repeating it is always safe.
-	// ErrFull: the queue is bounded and full. ErrInvalid: the entry is not valid.
+	// ErrFull: the queue is bounded and full. ErrInvalid: see Entry.Validate.
 	Enqueue(ctx context.Context, e Entry) error
 
 	// Claim waits until one of the named queues has an entry that is due, leases
 	// the best one (highest priority, then first come) and returns the lease. It
 	// blocks until then or until ctx is done. An entry that a Claim whose ctx is
 	// done took nevertheless comes back when its lease expires.
-	// ErrInvalid: no queue is named, or the TTL is not positive.
+	// ErrInvalid: see ClaimRequest.Validate.
 	Claim(ctx context.Context, req ClaimRequest) (Lease, error)
 
 	// Extend is the heartbeat and the control channel. It makes the lease expire
@@ -30,7 +31,8 @@ type Queue interface {
 	//
 	// ErrLeaseLost: it is not the holder's any more. ErrCancelled: a Cancel asked
 	// for the task's end; the lease was extended all the same (the returned Lease
-	// is good), so that the holder can finish the task as cancelled.
+	// is good), so that the holder can finish the task as cancelled. ErrInvalid:
+	// ttl is not positive; the lease stays as it was.
 	Extend(ctx context.Context, l Lease, ttl time.Duration) (Lease, error)
 
 	// Ack removes the entry: the task is done. ErrLeaseLost: it is not the
@@ -38,7 +40,8 @@ type Queue interface {
 	Ack(ctx context.Context, l Lease) error
 
 	// Nack gives the entry back, to be due after delay (at once if 0). A
-	// cancel flag stays on it. ErrLeaseLost as for Ack.
+	// cancel flag stays on it. ErrLeaseLost as for Ack. ErrInvalid: delay is
+	// negative; the lease stays as it was.
 	Nack(ctx context.Context, l Lease, delay time.Duration) error
 
 	// Cancel removes the task's entry if it waits, and flags it if it is leased.
@@ -54,14 +57,42 @@ type Entry struct {
 	Task TaskID
 	// Queue is the name of the queue, 1 to MaxQueueName bytes. Required.
 	Queue string
-	// Priority: higher ones first, from -100 to 100.
+	// Priority: higher ones first, from -MaxPriority to MaxPriority.
 	Priority int
 	// Delay is how long from now the entry is not due; 0 or more.
 	Delay time.Duration
 }
 
-// MaxQueueName is the greatest length of a queue's name, in bytes.
+// MaxQueueName is the greatest length of a queue's name, in bytes. A Queue takes
+// any bytes for a name; which ones callers may use is the core's matter.
 const MaxQueueName = 64
+
+// MaxPriority bounds priorities, below as well as above 0.
+const MaxPriority = 100
+
+// Validate returns a *FieldError unless e is an entry that a Queue accepts.
+func (e Entry) Validate() error {
+	if err := e.Task.Validate(); err != nil {
+		return err
+	}
+	if err := validateQueueName("queue", e.Queue); err != nil {
+		return err
+	}
+	if e.Priority < -MaxPriority || e.Priority > MaxPriority {
+		return Invalid("priority", "must be from %d to %d", -MaxPriority, MaxPriority)
+	}
+	if e.Delay < 0 {
+		return Invalid("delay", "must not be negative")
+	}
+	return nil
+}
+
+func validateQueueName(field, name string) error {
+	if name == "" || len(name) > MaxQueueName {
+		return Invalid(field, "must have 1 to %d bytes", MaxQueueName)
+	}
+	return nil
+}
 
 // ClaimRequest says who claims what.
 type ClaimRequest struct {
@@ -74,13 +105,31 @@ type ClaimRequest struct {
 	TTL time.Duration
 }
 
+// Validate returns a *FieldError unless r is a request that a Queue accepts.
+func (r ClaimRequest) Validate() error {
+	if len(r.Queues) == 0 {
+		return Invalid("queues", "must name at least one queue")
+	}
+	for i, name := range r.Queues {
+		if err := validateQueueName(fmt.Sprintf("queues[%d]", i), name); err != nil {
+			return err
+		}
+	}
+	if r.TTL <= 0 {
+		return Invalid("ttl", "must be positive")
+	}
+	return nil
+}
+
 // Lease is the right to work on a task until it expires. It is plain data: it
 // can be copied and written down, and the queue checks it whenever it is used.
 type Lease struct {
 	Task  TaskID
 	Queue string
 	// Fence grows with every claim of any task of this queue instance: of two
-	// leases of one task the one with the higher fence is the later one.
+	// leases of one task the one with the higher fence is the later one. A queue
+	// that can lose what it holds and live on never gives a fence again, or else
+	// a ghost from before the loss would hold the lease of somebody after it.
 	Fence int64
 	// Deliveries counts how often this entry has been claimed, from 1.
 	Deliveries int

@@ -23,18 +23,18 @@ type Store interface {
 	Get(ctx context.Context, id TaskID) (Task, error)
 
 	// Update replaces the stored task by this one if the stored Version equals
-	// task.Version, and returns it with Version one higher. ID, Owner,
-	// Spec.IdempotencyKey and CreatedAt must be as they were created.
+	// task.Version, and returns it with Version one higher.
 	//
 	// ErrConflict: the stored Version is another one; nothing was changed.
-	// ErrNotFound: there is no such task.
+	// ErrNotFound: there is no task of this ID. ErrInvalid: Owner,
+	// Spec.IdempotencyKey or CreatedAt is not as it was created.
 	Update(ctx context.Context, task Task) (Task, error)
 
 	// List returns the tasks that match q, newest first: by CreatedAt descending,
 	// then by ID descending. Following the cursors visits every task once that
 	// matched throughout, however many are created meanwhile.
-	// ErrInvalid (a *FieldError for "cursor"): the cursor is not one of this
-	// store's.
+	// ErrInvalid (a *FieldError for "cursor" or "limit"): the cursor is not one of
+	// this store's, or the limit is out of its bounds.
 	List(ctx context.Context, q ListQuery) (Page, error)
 
 	// Delete removes the task, and frees its idempotency key, if its Version is

@@ -22,7 +22,7 @@ func (id TaskID) Validate() error {
 	if len(id) > MaxIDLen {
 		return Invalid("task_id", "must be at most %d bytes long", MaxIDLen)
 	}
-	for i := 0; i < len(id); i++ {
+	for i := range len(id) {
 		if id[i] <= ' ' || id[i] > '~' {
 			return Invalid("task_id", "must consist of printable ASCII characters")
 		}
@@ -57,7 +57,7 @@ type Spec struct {
 	// Queue names the queue that the task waits in. Default: DefaultQueue.
 	Queue string
 	// Priority orders the tasks that wait in one queue: higher first, equal ones
-	// in order of arrival. From -100 to 100, default 0.
+	// in order of arrival. From -MaxPriority to MaxPriority, default 0.
 	Priority int
 	// MaxAttempts bounds how often the task is started when a worker or a
 	// sandbox is lost. A program that ran to its end, however badly, is never

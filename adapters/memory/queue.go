@@ -69,7 +69,7 @@ func newQueue(c config) *Queue {
 
 // Enqueue implements ports.Queue.
 func (q *Queue) Enqueue(ctx context.Context, e ports.Entry) error {
-	if err := validateEntry(e); err != nil {
+	if err := e.Validate(); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -91,7 +91,7 @@ func (q *Queue) Enqueue(ctx context.Context, e ports.Entry) error {
 	return nil
 }
 
-// Extend implements ports.Queue. A TTL that is not positive is ports.ErrInvalid.
+// Extend implements ports.Queue.
 func (q *Queue) Extend(ctx context.Context, l ports.Lease, ttl time.Duration) (ports.Lease, error) {
 	if ttl <= 0 {
 		return ports.Lease{}, ports.Invalid("ttl", "must be positive")
@@ -131,7 +131,7 @@ func (q *Queue) Ack(ctx context.Context, l ports.Lease) error {
 	return nil
 }
 
-// Nack implements ports.Queue. A negative delay is ports.ErrInvalid.
+// Nack implements ports.Queue.
 func (q *Queue) Nack(ctx context.Context, l ports.Lease, delay time.Duration) error {
 	if delay < 0 {
 		return ports.Invalid("delay", "must not be negative")
@@ -225,27 +225,4 @@ func later(now, d time.Duration) time.Duration {
 		return math.MaxInt64
 	}
 	return now + d
-}
-
-func validateEntry(e ports.Entry) error {
-	if err := e.Task.Validate(); err != nil {
-		return err
-	}
-	if err := validateQueueName(e.Queue); err != nil {
-		return err
-	}
-	if e.Priority < -100 || e.Priority > 100 {
-		return ports.Invalid("priority", "must be from -100 to 100")
-	}
-	if e.Delay < 0 {
-		return ports.Invalid("delay", "must not be negative")
-	}
-	return nil
-}
-
-func validateQueueName(name string) error {
-	if name == "" || len(name) > ports.MaxQueueName {
-		return ports.Invalid("queue", "must have 1 to %d bytes", ports.MaxQueueName)
-	}
-	return nil
 }

@@ -23,7 +23,7 @@ type claim struct {
 // Claim implements ports.Queue. Those who wait are served in the order in which
 // they came.
 func (q *Queue) Claim(ctx context.Context, req ports.ClaimRequest) (ports.Lease, error) {
-	if err := validateClaim(req); err != nil {
+	if err := req.Validate(); err != nil {
 		return ports.Lease{}, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -86,19 +86,4 @@ func (q *Queue) leave(c *claim) {
 	}
 	c.places = nil
 	q.waiters--
-}
-
-func validateClaim(req ports.ClaimRequest) error {
-	if len(req.Queues) == 0 {
-		return ports.Invalid("queues", "must name at least one queue")
-	}
-	for _, name := range req.Queues {
-		if err := validateQueueName(name); err != nil {
-			return err
-		}
-	}
-	if req.TTL <= 0 {
-		return ports.Invalid("ttl", "must be positive")
-	}
-	return nil
 }

@@ -216,19 +216,3 @@ func compareQueues(t *testing.T, rnd *rand.Rand, steps int) {
 		}
 	}
 }
-
-func TestQueueRefusesWhatMakesNoSense(t *testing.T) {
-	t.Parallel()
-	q := NewQueue()
-	require.NoError(t, q.Enqueue(t.Context(), ports.Entry{Task: "a", Queue: "q"}))
-	_, err := q.Claim(t.Context(), ports.ClaimRequest{Queues: []string{"q", ""}, TTL: time.Minute})
-	require.ErrorIs(t, err, ports.ErrInvalid)
-	l, err := q.Claim(t.Context(), ports.ClaimRequest{Queues: []string{"q"}, TTL: time.Minute})
-	require.NoError(t, err)
-	for _, ttl := range []time.Duration{0, -1} {
-		_, err = q.Extend(t.Context(), l, ttl)
-		require.ErrorIs(t, err, ports.ErrInvalid)
-	}
-	require.ErrorIs(t, q.Nack(t.Context(), l, -1), ports.ErrInvalid)
-	require.NoError(t, q.Ack(t.Context(), l))
-}

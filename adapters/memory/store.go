@@ -129,8 +129,7 @@ func (s *Store) Get(ctx context.Context, id ports.TaskID) (ports.Task, error) {
 	return task.Clone(), nil
 }
 
-// Update implements ports.Store. It refuses a task whose ID, Owner, idempotency key
-// or CreatedAt is not the stored one's with ports.ErrInvalid.
+// Update implements ports.Store.
 func (s *Store) Update(ctx context.Context, task ports.Task) (ports.Task, error) {
 	if err := ctx.Err(); err != nil {
 		return ports.Task{}, fmt.Errorf("updating task %q: %w", task.ID, err)

@@ -104,14 +104,16 @@ var queueClaimChecks = []queueCheck{
 			}
 		}
 	}},
-	{"refuses a request that names no queue or no time", func(t *testing.T, h QueueHarness) {
+	{"refuses what is no request", func(t *testing.T, h QueueHarness) {
 		r := newQueueRig(t, h)
 		r.enqueueNew()
 		for what, req := range map[string]ports.ClaimRequest{
-			"no queue":       {TTL: long},
-			"an empty list":  {TTL: long, Queues: []string{}},
-			"no TTL":         {Queues: []string{"q"}},
-			"a negative TTL": {Queues: []string{"q"}, TTL: -time.Second},
+			"no queue":        {TTL: long},
+			"an empty list":   {TTL: long, Queues: []string{}},
+			"an empty name":   {TTL: long, Queues: []string{"q", ""}},
+			"too long a name": {TTL: long, Queues: []string{"q", strings.Repeat("q", ports.MaxQueueName+1)}},
+			"no TTL":          {Queues: []string{"q"}},
+			"a negative TTL":  {Queues: []string{"q"}, TTL: -time.Second},
 		} {
 			_, err := r.Claim(r.ctx, req)
 			requireSentinel(t, err, ports.ErrInvalid, what)

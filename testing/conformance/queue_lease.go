@@ -152,6 +152,18 @@ var queueLeaseChecks = []queueCheck{
 		r.requireNothingDue("q")
 		r.ack(l)
 	}},
+	{"stays as it was when it is told a time that is none", func(t *testing.T, h QueueHarness) {
+		r := newQueueRig(t, h)
+		r.enqueueNew()
+		l := r.claim(long)
+		for _, ttl := range []time.Duration{0, -1} {
+			_, err := r.Extend(r.ctx, l, ttl)
+			requireSentinel(t, err, ports.ErrInvalid)
+		}
+		requireSentinel(t, r.Nack(r.ctx, l, -1), ports.ErrInvalid)
+		r.requireNothingDue("q")
+		r.ack(l)
+	}},
 	{"gives back into the queue it came from, at the priority it had", func(t *testing.T, h QueueHarness) {
 		r := newQueueRig(t, h)
 		high, low := newID(), newID()

@@ -11,6 +11,19 @@ import (
 )
 
 var queueLeaseMutants = []mutant[ports.Queue]{
+	queueMutant("an extension of nothing gets a default", "Lease/stays as it was when it is told a time that is none", func(b *bentQueue) {
+		b.extend = func(ctx context.Context, l ports.Lease, ttl time.Duration) (ports.Lease, error) {
+			if ttl <= 0 {
+				ttl = time.Minute
+			}
+			return b.Queue.Extend(ctx, l, ttl)
+		}
+	}),
+	queueMutant("a negative delay is none", "Lease/stays as it was when it is told a time that is none", func(b *bentQueue) {
+		b.nack = func(ctx context.Context, l ports.Lease, d time.Duration) error {
+			return b.Queue.Nack(ctx, l, max(d, 0))
+		}
+	}),
 	queueMutant("fences stand still", "Claim/gives every claim a higher fence", func(b *bentQueue) {
 		b.claim = func(ctx context.Context, req ports.ClaimRequest) (ports.Lease, error) {
 			l, err := b.Queue.Claim(ctx, req)

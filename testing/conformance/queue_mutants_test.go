@@ -225,10 +225,10 @@ var queueClaimMutants = []mutant[ports.Queue]{
 	queueMutant("the request is changed", "Claim/needs no worker's name and changes nothing of the request", func(b *bentQueue) {
 		b.bendRequest(func(req *ports.ClaimRequest) { slices.Sort(req.Queues) })
 	}),
-	queueMutant("a TTL of nothing gets a default", "Claim/refuses a request that names no queue or no time", func(b *bentQueue) {
+	queueMutant("a TTL of nothing gets a default", "Claim/refuses what is no request", func(b *bentQueue) {
 		b.bendRequest(func(req *ports.ClaimRequest) { req.TTL = max(req.TTL, time.Minute) })
 	}),
-	queueMutant("no name means every queue", "Claim/refuses a request that names no queue or no time", func(b *bentQueue) {
+	queueMutant("no name means every queue", "Claim/refuses what is no request", func(b *bentQueue) {
 		b.bendRequest(func(req *ports.ClaimRequest) {
 			if len(req.Queues) == 0 {
 				req.Queues = []string{"q"}

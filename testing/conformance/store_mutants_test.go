@@ -222,6 +222,17 @@ var storeWriteMutants = []mutant[ports.Store]{
 			return b.Store.Update(ctx, task)
 		}
 	}),
+	storeMutant("Update overlooks what it may not change", "Update/never changes what a task is known by", func(b *bentStore) {
+		b.update = func(ctx context.Context, task ports.Task) (ports.Task, error) {
+			stored, err := b.Store.Get(ctx, task.ID)
+			if err != nil {
+				return ports.Task{}, err
+			}
+			task.Owner, task.CreatedAt = stored.Owner, stored.CreatedAt
+			task.Spec.IdempotencyKey = stored.Spec.IdempotencyKey
+			return b.Store.Update(ctx, task)
+		}
+	}),
 	storeMutant("Update changes the owner", "Update/never changes what a task is known by", func(b *bentStore) {
 		b.update = func(ctx context.Context, task ports.Task) (ports.Task, error) {
 			updated, err := b.Store.Update(ctx, task)

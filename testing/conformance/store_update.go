@@ -72,7 +72,8 @@ var storeUpdateChecks = []storeCheck{
 		} {
 			changed := mustGet(t, s, task.ID)
 			change(&changed)
-			_, _ = s.Update(patientContext(t), changed) // refused or ignored, as the adapter likes
+			_, err := s.Update(patientContext(t), changed)
+			requireSentinel(t, err, ports.ErrInvalid, what)
 			got := mustGet(t, s, task.ID)
 			assert.Equal(t, "owner", got.Owner, what)
 			assert.Equal(t, "key", got.Spec.IdempotencyKey, what)
