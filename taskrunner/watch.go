@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/task-runner/task-runner/ports"
@@ -13,11 +14,13 @@ import (
 // A Watch that hears nothing looks at the store after firstLook, and then less
 // and less often: it has something to find only where a worker died between
 // writing the end and telling it. Once the store says that the task is over, the
-// end that comes is waited for as long as endGrace.
+// end is made up when endSilences times in a row nothing came for endGrace. Once
+// would not do: it may have been this process that stood still.
 const (
-	firstLook = 2 * time.Second
-	lastLook  = 30 * time.Second
-	endGrace  = time.Second
+	firstLook   = 2 * time.Second
+	lastLook    = 30 * time.Second
+	endGrace    = time.Second / 2
+	endSilences = 2
 )
 
 // publishTimeout bounds how long a client waits for the bus.
@@ -56,6 +59,7 @@ type Watch struct {
 
 	wait, waited time.Duration // until the next look at the store, and how much of it is over
 	final        *Task         // the task, once the store says that it is terminal
+	silences     int           // how often in a row nothing came, since then
 	ended        bool
 
 	attempt int    // the newest attempt that was heard of
@@ -74,7 +78,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		e, err := w.next(ctx)
 		switch {
 		case err == nil:
-			w.waited = 0
+			w.waited, w.silences = 0, 0
 			if w.final == nil {
 				w.wait = firstLook
 			}
@@ -86,8 +90,11 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		case !errors.Is(err, context.DeadlineExceeded):
 			return Event{}, fmt.Errorf("following the task: %w", err)
 		case w.final != nil:
-			w.ended = true
-			return endEvent(*w.final), nil
+			w.waited = 0
+			if w.silences++; w.silences == endSilences {
+				w.ended = true
+				return endEvent(*w.final), nil
+			}
 		default:
 			w.wait = min(2*w.wait, lastLook)
 			if err := w.look(ctx); err != nil {
@@ -149,6 +156,9 @@ func (w *Watch) admit(e *Event) bool {
 			e.Data, e.Offset = e.Data[told-e.Offset:], told
 		}
 		w.offsets[e.Type] = end
+		if e.Truncated { // nothing more of the stream follows
+			w.offsets[e.Type] = math.MaxInt64
+		}
 		return true
 	case ports.EventUsage:
 		return e.Attempt >= max(w.attempt, w.floor)
@@ -171,7 +181,7 @@ func (w *Watch) Close() error { return w.sub.Close() }
 func (c *Client) Wait(ctx context.Context, id TaskID) (Task, error) {
 	var pause backoff
 	for {
-		heard := c.waitForEnd(ctx, id)
+		c.waitForEnd(ctx, id)
 		var t Task
 		err := retry(ctx, portTimeout, func(ctx context.Context) (err error) {
 			t, err = c.Get(ctx, id)
@@ -184,23 +194,20 @@ func (c *Client) Wait(ctx context.Context, id TaskID) (Task, error) {
 			return t, ctx.Err()
 		case err != nil:
 			return t, err
-		case heard != nil && !pause.wait(ctx):
+		case !pause.wait(ctx):
 			return t, ctx.Err()
 		}
 	}
 }
 
-// waitForEnd returns nil when it has heard that the task is over.
-func (c *Client) waitForEnd(ctx context.Context, id TaskID) error {
+// waitForEnd returns when it has heard that the task is over, or can hear no more.
+func (c *Client) waitForEnd(ctx context.Context, id TaskID) {
 	w, err := c.Watch(ctx, id, Position{Now: true})
 	if err != nil {
-		return err
+		return
 	}
 	defer func() { _ = w.Close() }()
-	for w.final == nil && !w.ended {
-		if _, err := w.Next(ctx); err != nil {
-			return err
-		}
+	for err == nil && w.final == nil && !w.ended {
+		_, err = w.Next(ctx)
 	}
-	return nil
 }

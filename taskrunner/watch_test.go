@@ -123,6 +123,26 @@ func TestWatchMakesUpTheEndForAReaderThatLooksOnlyBriefly(t *testing.T) {
 	})
 }
 
+func TestWatchOfAProcessThatStoodStillMissesNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.process("p", fakes.NewExecutor(fakes.Stdout("out")))
+		p.start(t)
+		task, err := p.client.Run(t.Context(), spec())
+		require.NoError(t, err)
+		p.stop(t)
+		reader := w.process("reader", fakes.NewExecutor())
+		reader.Use(func(_ context.Context, c fakes.Call) error {
+			if c.Op == "events.Next" && c.Nth%2 == 1 && c.Phase == fakes.Before {
+				time.Sleep(time.Minute) // until its context is done, although there are events
+			}
+			return nil
+		})
+		h := follow(t, reader.client, task.ID)
+		assert.Equal(t, []string{"queued", "running", "stdout", "end"}, types(h))
+		assert.NotEmpty(t, h.end.ID, "the end is the one that was told")
+	})
+}
+
 func TestWatchHidesWhatALostAttemptSaid(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.process("p", fakes.NewExecutor(fakes.Stdout("second"), fakes.Exit(0)).
@@ -158,6 +178,7 @@ func TestWatchTellsNoByteTwice(t *testing.T) {
 			{Attempt: 1, Type: ports.EventStdout, Data: []byte("abc")},
 			{Attempt: 1, Type: ports.EventStdout, Data: []byte("bcde"), Offset: 1},
 			{Attempt: 1, Type: ports.EventStderr, Data: []byte("abc")},
+			{Attempt: 1, Type: ports.EventStdout, Offset: 5, Truncated: true},
 			{Attempt: 1, Type: ports.EventStdout, Offset: 5, Truncated: true},
 			{Attempt: 2, Type: ports.EventStdout, Data: []byte("xyz")},
 			{Attempt: 1, Type: ports.EventUsage},
