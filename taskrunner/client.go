@@ -63,7 +63,8 @@ func (c *Client) Get(ctx context.Context, id TaskID) (Task, error) {
 }
 
 // List returns tasks, newest first. The language may be given by an alias.
-// ErrInvalid (a *FieldError): the limit or the cursor is not valid.
+// ErrInvalid (a *FieldError): the limit, the cursor, a status or a label is not
+// valid.
 func (c *Client) List(ctx context.Context, q ListQuery) (Page, error) {
 	if q.Limit < 0 || q.Limit > ports.MaxPage {
 		return Page{}, ports.Invalid("limit", "must be from 1 to %d", ports.MaxPage)
@@ -72,6 +73,9 @@ func (c *Client) List(ctx context.Context, q ListQuery) (Page, error) {
 		if !slices.Contains(ports.Statuses(), s) {
 			return Page{}, ports.Invalid("status", "must be one of %v", ports.Statuses())
 		}
+	}
+	if err := checkLabels(q.Labels); err != nil {
+		return Page{}, err
 	}
 	if l, ok := c.langs.find(q.Language); ok {
 		q.Language = l.Name
@@ -94,7 +98,7 @@ func (c *Client) Logs(ctx context.Context, id TaskID, stream string, offset, len
 	if offset < 0 {
 		return nil, LogInfo{}, ports.Invalid("offset", "must not be negative")
 	}
-	missing := error(ErrNotFound)
+	missing := ErrNotFound
 	if key.Attempt > 0 {
 		r, info, err := c.cfg.Backend.Logs.Open(ctx, key, offset, length)
 		if !errors.Is(err, ErrNotFound) {
@@ -161,7 +165,11 @@ func (c *Client) Policy() Policy {
 	return p
 }
 
-// Stats counts the entries of a queue.
+// Stats counts the entries of a queue; one that was never used has none.
+// ErrInvalid (a *FieldError): no queue can have this name.
 func (c *Client) Stats(ctx context.Context, queue string) (ports.QueueStats, error) {
+	if err := checkQueueName("queue", queue); err != nil {
+		return ports.QueueStats{}, err
+	}
 	return c.cfg.Backend.Queue.Stats(ctx, queue)
 }

@@ -270,12 +270,15 @@ func TestListFindsByAliasAndRefusesNonsense(t *testing.T) {
 			"limit":  {Limit: ports.MaxPage + 1},
 			"status": {Statuses: []taskrunner.Status{"done"}},
 			"cursor": {Cursor: "nonsense"},
+			"labels": {Labels: map[string]string{"$where": "1"}},
 		} {
 			_, err := p.client.List(t.Context(), q)
 			var fieldErr *taskrunner.FieldError
 			require.ErrorAs(t, err, &fieldErr)
 			assert.Equal(t, field, fieldErr.Field)
 		}
+		_, err = p.client.Stats(t.Context(), "no queue")
+		require.ErrorIs(t, err, taskrunner.ErrInvalid)
 	})
 }
 

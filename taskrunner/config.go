@@ -41,8 +41,8 @@ type Config struct {
 	// ReconcileEvery is how often the worker compares store and queue and mends
 	// what a crash left between them. Default: 30 s; negative: never.
 	ReconcileEvery time.Duration
-	// Retention is how long finished tasks are kept with their logs and events.
-	// Default: 0, for ever.
+	// Retention is how long finished tasks are kept with their logs and events;
+	// at least LeaseTTL. Default: 0, for ever.
 	Retention time.Duration
 	// Logger gets what operators should know: IDs, numbers and errors, never a
 	// task's code, input or output. Default: slog.Default().
@@ -98,9 +98,8 @@ func (c Config) complete() (Config, registry, error) {
 		return c, registry{}, ports.Invalid("retention", "must not be negative")
 	}
 	for i, q := range c.Queues {
-		if !isQueueName(q) {
-			return c, registry{}, ports.Invalid(fmt.Sprintf("queues[%d]", i),
-				"must be 1 to %d letters, digits or any of \"._-\"", ports.MaxQueueName)
+		if err := checkQueueName(fmt.Sprintf("queues[%d]", i), q); err != nil {
+			return c, registry{}, err
 		}
 	}
 

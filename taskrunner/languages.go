@@ -49,7 +49,7 @@ func BuiltinLanguages() []Language {
 // away from the aliases of base, so that an operator can claim one.
 //
 // ErrInvalid (a *FieldError): a language is not valid, or a name or alias is
-// given twice within one of the lists.
+// given twice within one of the lists, or is an alias in over and a name in base.
 func MergeLanguages(base, over []Language) ([]Language, error) {
 	for _, list := range [][]Language{base, over} {
 		if _, err := newRegistry(list); err != nil {
@@ -70,8 +70,10 @@ func MergeLanguages(base, over []Language) ([]Language, error) {
 		merged[l.Name] = l.Clone()
 	}
 	list := sortedLanguages(merged)
-	_, err := newRegistry(list)
-	return list, err
+	if _, err := newRegistry(list); err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 func sortedLanguages(byName map[string]Language) []Language {

@@ -75,8 +75,11 @@ var minLimits = ports.Limits{
 	Timeout: time.Millisecond,
 	PIDs:    1,
 	Output:  1,
-	Disk:    4 * kiB, // one page
+	Disk:    pageSize,
 }
+
+// pageSize is what the kernel gives memory and in-memory files out by.
+const pageSize = 4 * kiB
 
 // complete returns p with every default filled in, or a *FieldError under
 // "policy".

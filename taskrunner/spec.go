@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/task-runner/task-runner/ports"
@@ -27,7 +28,6 @@ const (
 	maxLabelValue = 255
 
 	maxIdempotencyKey  = 255
-	maxPriority        = 100
 	maxMaxAttempts     = 10
 	defaultMaxAttempts = 3
 )
@@ -234,26 +234,28 @@ func checkArgv(s Spec) error {
 	return nil
 }
 
-// checkDisk makes sure that the sources fit on the task's disk.
+// checkDisk makes sure that the sources fit on the task's disk, where each takes
+// whole pages.
 func checkDisk(s Spec) error {
-	need := int64(len(s.Code))
+	need := pages(len(s.Code))
 	for _, f := range s.Files {
-		need += int64(len(f.Content))
+		need += pages(len(f.Content))
 	}
 	if need > s.Limits.Disk {
-		return ports.Invalid("disk_limit", "must be at least %d bytes, the size of the sources", need)
+		return ports.Invalid("disk_limit", "must be at least %s, the size of the sources", size(need))
 	}
 	return nil
 }
+
+// pages returns the size of the whole pages that n bytes take.
+func pages(n int) int64 { return (int64(n) + pageSize - 1) / pageSize * pageSize }
 
 func checkChoices(s Spec, p Policy) error {
 	switch {
 	case s.Network && !p.Network:
 		return ports.Invalid("network", "must be false: the operator allows none")
-	case !isQueueName(s.Queue):
-		return ports.Invalid("queue", "must be 1 to %d letters, digits or any of \"._-\"", ports.MaxQueueName)
-	case s.Priority < -maxPriority || s.Priority > maxPriority:
-		return ports.Invalid("priority", "must be from %d to %d", -maxPriority, maxPriority)
+	case s.Priority < -ports.MaxPriority || s.Priority > ports.MaxPriority:
+		return ports.Invalid("priority", "must be from %d to %d", -ports.MaxPriority, ports.MaxPriority)
 	case s.MaxAttempts < 1 || s.MaxAttempts > maxMaxAttempts:
 		return ports.Invalid("max_attempts", "must be from 1 to %d", maxMaxAttempts)
 	case len(s.IdempotencyKey) > maxIdempotencyKey:
@@ -261,13 +263,16 @@ func checkChoices(s Spec, p Policy) error {
 	case strings.ContainsFunc(s.IdempotencyKey, func(r rune) bool { return r < ' ' || r > '~' }):
 		return ports.Invalid("idempotency_key", "must consist of printable ASCII characters")
 	}
-	return nil
+	return checkQueueName("queue", s.Queue)
 }
 
-func isQueueName(s string) bool {
-	return s != "" && len(s) <= ports.MaxQueueName && !strings.ContainsFunc(s, func(r rune) bool {
+func checkQueueName(field, name string) error {
+	if name == "" || len(name) > ports.MaxQueueName || strings.ContainsFunc(name, func(r rune) bool {
 		return !isAlnum(r) && !strings.ContainsRune("._-", r)
-	})
+	}) {
+		return ports.Invalid(field, "must be 1 to %d letters, digits or any of \"._-\"", ports.MaxQueueName)
+	}
+	return nil
 }
 
 func checkLabels(labels map[string]string) error {
@@ -287,7 +292,7 @@ func checkLabels(labels map[string]string) error {
 			return ports.Invalid(field, "must be at most %d bytes long", maxLabelValue)
 		case !utf8.ValidString(value):
 			return ports.Invalid(field, "must be valid UTF-8")
-		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		case strings.ContainsFunc(value, unicode.IsControl):
 			return ports.Invalid(field, "must not contain control characters")
 		}
 	}
