@@ -3,6 +3,7 @@ package taskrunner_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -116,6 +117,68 @@ func TestTheReconcilerGoesThroughMoreThanOneRoundHolds(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, n, stats.Waiting)
 		p.stop(t)
+	})
+}
+
+func TestTasksThatCannotBeMendedHoldUpNoOther(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		older := w.orphan(nil)
+		time.Sleep(time.Second)
+		broken := make(map[taskrunner.TaskID]bool)
+		for range 150 {
+			broken[w.orphan(nil).ID] = true
+		}
+		p := w.process("p", fakes.NewExecutor())
+		p.Use(func(_ context.Context, c fakes.Call) error {
+			if c.Op == "queue.Enqueue" && broken[c.Task] {
+				return errors.New("wrong type of key")
+			}
+			return nil
+		})
+		p.start(t)
+		time.Sleep(settled)
+		p.stop(t)
+		got, err := p.client.Get(t.Context(), older.ID)
+		require.NoError(t, err)
+		assert.Equal(t, ports.StatusSucceeded, got.Status)
+	})
+}
+
+func TestRetentionKeepsUpWithManyTasks(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		const n = 5000
+		for i := range n {
+			_, err := w.shared.Store.Create(t.Context(), ports.Task{
+				ID: taskrunner.TaskID(fmt.Sprint(i)), Status: ports.StatusSucceeded, FinishedAt: time.Now(),
+			})
+			require.NoError(t, err)
+		}
+		time.Sleep(2 * time.Hour)
+		p := w.process("p", fakes.NewExecutor(), func(c *taskrunner.Config) { c.Retention = time.Hour })
+		p.start(t)
+		time.Sleep(time.Minute)
+		assert.Empty(t, w.all())
+		p.stop(t)
+	})
+}
+
+func TestRetentionSparesATaskWhoseEndIsStillBeingTold(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.process("p", fakes.NewExecutor(), func(c *taskrunner.Config) { c.Retention = time.Millisecond })
+		p.Use(func(_ context.Context, c fakes.Call) error {
+			if c.Op == "events.Publish" && c.Phase == fakes.Before {
+				time.Sleep(leaseTTL / 4)
+			}
+			return nil
+		})
+		p.start(t)
+		task, err := p.client.Submit(t.Context(), spec())
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		p.stop(t)
+		_, err = p.client.Get(t.Context(), task.ID)
+		require.ErrorIs(t, err, taskrunner.ErrNotFound)
+		assert.Zero(t, w.endsTold(task.ID), "no event comes after they were deleted")
 	})
 }
 

@@ -1,22 +1,25 @@
 package taskrunner
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
-// expire deletes tasks that finished longer than Retention ago, with all that
-// belongs to them: the record last, so that a round that is cut short leaves
-// something for the next one to find.
-func (w *Worker) expire(ctx context.Context, cursor *string) error {
-	q := ListQuery{FinishedBefore: now().Add(-w.cfg.Retention)}
-	return w.pages(ctx, q, cursor, func(ctx context.Context, t Task) error {
-		if !t.Status.Terminal() {
-			return nil
-		}
-		if err := w.cfg.Backend.Logs.Delete(ctx, t.ID); err != nil {
-			return err
-		}
-		if err := w.cfg.Backend.Events.Delete(ctx, t.ID); err != nil {
-			return err
-		}
-		return w.cfg.Backend.Store.Delete(ctx, t.ID, t.Version)
-	})
+// retention is how long finished tasks are kept: no shorter than a lease lasts,
+// as whoever wrote the end of a task may be telling it for as long.
+func (w *Worker) retention() time.Duration { return max(w.cfg.Retention, w.cfg.LeaseTTL) }
+
+// expire deletes a finished task with all that belongs to it: the record last, so
+// that a round that is cut short leaves something for the next pass to find.
+func (w *Worker) expire(ctx context.Context, t Task) error {
+	if !t.Status.Terminal() {
+		return nil
+	}
+	if err := w.cfg.Backend.Logs.Delete(ctx, t.ID); err != nil {
+		return err
+	}
+	if err := w.cfg.Backend.Events.Delete(ctx, t.ID); err != nil {
+		return err
+	}
+	return w.cfg.Backend.Store.Delete(ctx, t.ID, t.Version)
 }
