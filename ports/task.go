@@ -121,9 +121,8 @@ type Task struct {
 	Version int64
 	// CancelRequestedAt is when somebody asked for a cancel; zero if nobody did.
 	CancelRequestedAt time.Time
-	// Result is set, and only set, when Status is terminal and the task ran or
-	// was given up. A task that was cancelled while it waited has a Result with
-	// CauseCancelled and no usage.
+	// Result is set exactly when Status is terminal. A task that was cancelled
+	// while it waited has one with CauseCancelled and no usage.
 	Result *Result
 	// CreatedAt is when the task was accepted, StartedAt when its last attempt
 	// started, FinishedAt when it became terminal; zero if that has not happened.

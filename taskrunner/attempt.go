@@ -41,10 +41,13 @@ func (w *Worker) handle(lease ports.Lease) {
 		log:  w.log.With("task", lease.Task, "delivery", lease.Deliveries),
 	}
 	defer a.hold.letGo()
-	err := guard(a.live)
-	if errors.Is(err, errOver) {
-		err = a.hold.ack()
-	}
+	err := guard(func() error {
+		err := a.work()
+		if errors.Is(err, errOver) {
+			err = a.hold.ack()
+		}
+		return err
+	})
 	switch {
 	case err == nil:
 	case a.hold.lost(), errors.Is(err, errGhost), errors.Is(err, ErrLeaseLost):
@@ -54,7 +57,7 @@ func (w *Worker) handle(lease ports.Lease) {
 	}
 }
 
-func (a *attempt) live() error {
+func (a *attempt) work() error {
 	t, err := a.begin()
 	if err != nil {
 		return err
@@ -190,7 +193,7 @@ func (a *attempt) run(t Task) error {
 		}
 		return a.finish(t, ended(result, ports.CauseInfrastructure, message))
 	}
-	a.log.Warn("the attempt is lost", "error", err)
+	a.log.Warn("the attempt is lost", "cause", outcome.Cause, "error", err)
 	return a.giveBack(t, result, true)
 }
 
@@ -213,14 +216,10 @@ func (a *attempt) execute(ctx context.Context, t Task, rec *recorder) (outcome O
 	}
 	switch outcome.Cause {
 	case ports.CauseExit, ports.CauseSignal, ports.CauseOOM, ports.CauseTimeout,
-		ports.CauseOutputLimit, ports.CauseInfrastructure:
+		ports.CauseOutputLimit, ports.CauseCancelled, ports.CauseInfrastructure:
 		return outcome, nil
-	case ports.CauseCancelled:
-		if ctx.Err() != nil {
-			return outcome, nil
-		}
 	}
-	return outcome, fmt.Errorf("the executor returned the cause %q, for no reason", outcome.Cause)
+	return outcome, fmt.Errorf("the executor returned the unknown cause %q", outcome.Cause)
 }
 
 // finish ends the task with r.
@@ -271,11 +270,12 @@ func (a *attempt) leave(running Task, delay time.Duration, decide func(Task) (Ta
 
 // conclude tells that t is terminal, and takes it off the queue.
 func (a *attempt) conclude(t Task) error {
-	a.publish(endEvent(t))
+	end := endEvent(t)
+	a.publish(end)
 	if err := a.hold.ack(); err != nil {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
-	a.log.Info("task ended", "status", t.Status, "cause", t.Result.Cause, "attempts", t.Attempt)
+	a.log.Info("task ended", "status", t.Status, "cause", end.Cause, "attempts", t.Attempt)
 	return nil
 }
 
@@ -303,8 +303,5 @@ func ended(r Result, cause Cause, message string) Result {
 }
 
 func lostMessage(t Task) string {
-	if t.Attempt == 1 {
-		return "The only attempt to run the task was lost."
-	}
-	return fmt.Sprintf("All %d attempts to run the task were lost.", t.Attempt)
+	return fmt.Sprintf("Attempt %d to run the task was lost, and no other one follows.", t.Attempt)
 }

@@ -11,10 +11,10 @@
 // default. What it accepts it stores, as queued, and puts into the queue. From
 // then on the task comes to exactly one end, whatever breaks.
 //
-// A Worker claims it: it gets a lease, which it has to extend every third of
-// Config.LeaseTTL. It marks the record as running, counts the attempt, and hands
-// the program to its Executor. What the program writes goes three ways: whole
-// into the LogSink; live to whoever watches, in pieces, up to 1 MiB of a stream;
+// A Worker claims it: it gets a lease, which it has to extend before
+// Config.LeaseTTL is over. It marks the record as running, counts the attempt, and hands
+// the program to its Executor. What the program writes, up to Limits.Output of a
+// stream, goes three ways: whole into the LogSink; live to whoever watches, in pieces, up to 1 MiB of a stream;
 // and the first and last bytes, up to 64 KiB, into the record.
 //
 // When the program has ended, the worker completes the logs, writes the Result
@@ -38,7 +38,7 @@
 // after Config.RetryDelay; after Spec.MaxAttempts of them the task has failed
 // with ports.CauseInfrastructure. A worker that is stopped while it runs a task,
 // and may not wait, gives it back: that counts as an attempt in Task.Attempt, as
-// each has its own logs and events, but it is no loss and never makes a task
+// each has its own logs and events, but it is no loss and never what makes a task
 // fail.
 //
 // # Ghosts

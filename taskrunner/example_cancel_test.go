@@ -18,7 +18,6 @@ func exampleService(program ...fakes.Step) (client *taskrunner.Client, stop func
 	cfg := taskrunner.Config{
 		Backend:  fakes.NewBackend().Ports(),
 		Executor: fakes.NewExecutor(program...),
-		LeaseTTL: 100 * time.Millisecond,
 		Logger:   quiet,
 	}
 	client, err := taskrunner.NewClient(cfg)

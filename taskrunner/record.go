@@ -43,6 +43,7 @@ func (r *recorder) sample(s Sample) {
 
 // close completes the logs, publishes what is left and returns the result.
 func (r *recorder) close(o Outcome) Result {
+	o = tidy(o)
 	for _, s := range []*stream{&r.stdout, &r.stderr} {
 		if err := s.log.close(); err != nil {
 			r.log.Warn("the log of a task is not complete", "stream", s.kind, "error", err)
@@ -57,7 +58,7 @@ func (r *recorder) close(o Outcome) Result {
 	}
 	r.feed.close(r.patience)
 
-	result := Result{Outcome: tidy(o)}
+	result := Result{Outcome: o}
 	result.Stdout, result.Stderr = inline(&r.stdout.kept, &r.stderr.kept, o.StdoutBytes, o.StderrBytes)
 	result.StdoutBytes, result.StderrBytes = result.Stdout.Bytes, result.Stderr.Bytes
 	result.Usage.Samples = r.samples.samples()

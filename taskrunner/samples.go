@@ -49,7 +49,7 @@ func (s *sampler) samples() []Sample {
 func (s *sampler) halve() {
 	s.ratio = 2 * max(s.ratio, 1)
 	var before Sample
-	for i := 0; i < len(s.kept)/2; i++ {
+	for i := range len(s.kept) / 2 {
 		merged := merge(before, s.kept[2*i], s.kept[2*i+1], true)
 		before, s.kept[i] = merged, merged
 	}

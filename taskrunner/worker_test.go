@@ -60,7 +60,7 @@ func TestATaskIsGivenUpAfterItsLastAttempt(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, ports.StatusFailed, task.Status)
 		assert.Equal(t, ports.CauseInfrastructure, task.Result.Cause)
-		assert.Equal(t, "All 2 attempts to run the task were lost.", task.Result.Message)
+		assert.Equal(t, "Attempt 2 to run the task was lost, and no other one follows.", task.Result.Message)
 		assert.Equal(t, "so far", string(task.Result.Stdout.Head))
 		assert.Len(t, p.executor.Jobs(), 2)
 		p.stop(t)

@@ -138,9 +138,11 @@ func (f *feed) run() {
 }
 
 func (f *feed) publish(e Event) error {
-	return retry(f.ctx, portTimeout, func(ctx context.Context) error {
-		_, err := f.bus.Publish(ctx, e)
-		return err
+	return guard(func() error {
+		return retry(f.ctx, portTimeout, func(ctx context.Context) error {
+			_, err := f.bus.Publish(ctx, e)
+			return err
+		})
 	})
 }
 

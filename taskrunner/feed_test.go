@@ -208,6 +208,22 @@ func TestABusThatStaysAwayIsGivenUpAtTheEnd(t *testing.T) {
 	})
 }
 
+func TestABusThatPanicsLosesTheEventAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b := feeding(t, &bus{fail: func(n int) error {
+		if n == 1 {
+			panic("adapter broke")
+		}
+		return nil
+	}}, func(f *feed) {
+		f.observe(Sample{At: 1})
+		synctest.Wait()
+		f.observe(Sample{At: 2})
+	})
+	require.Len(t, b.events, 1)
+	assert.Equal(t, Sample{At: 2}, b.events[0].Sample)
+}
+
 func TestOnlyTheNewestSampleIsPublishedWhenTheBusIsSlow(t *testing.T) {
 	t.Parallel()
 	b := feeding(t, new(bus), func(f *feed) {
