@@ -161,7 +161,7 @@ func (e *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 		return ports.Outcome{}, err
 	}
 	defer e.runs.Done()
-	ctx, cancel := context.WithCancel(ctx)
+	alive, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(e.killed, cancel)()
 
@@ -171,13 +171,17 @@ func (e *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 	}
 	var count Count
 	for _, step := range append(steps, Exit(0)) {
-		if err := ctx.Err(); err != nil {
-			return outcome(ports.Outcome{Cause: ports.CauseCancelled, Signal: "SIGKILL"}, count, begin), err
+		var o *ports.Outcome
+		err := alive.Err()
+		if err == nil {
+			o, err = step(alive, job, &count)
 		}
-		o, err := step(ctx, job, &count)
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return outcome(ports.Outcome{Cause: ports.CauseCancelled, Signal: "SIGKILL"}, count, begin), ctx.Err()
+		case err != nil && alive.Err() != nil:
+			if err = ctx.Err(); err == nil { // it was Close
+				err = fmt.Errorf("running %s: %w", job.Task, ports.ErrClosed)
+			}
+			return outcome(ports.Outcome{Cause: ports.CauseCancelled, Signal: "SIGKILL"}, count, begin), err
 		case err != nil:
 			return ports.Outcome{}, fmt.Errorf("scripted: %w", err)
 		case o != nil:

@@ -144,16 +144,18 @@ func TestEveryCallPassesTheHooksAtBothEnds(t *testing.T) {
 
 func TestEveryCallFailsWhereItIsTold(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("broken")
-	for op := range everyCall(t.Context(), fakes.NewBackend().Ports()) {
-		for _, phase := range []fakes.Phase{fakes.Before, fakes.After} {
-			b := fakes.NewBackend()
-			b.Use(fakes.FailNth(op, 1, phase, broken))
-			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond) // a claim may wait for what failed
-			assert.ErrorIs(t, everyCall(ctx, b.Ports())[op], broken, "%s %s", phase, op)
-			cancel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("broken")
+		for op := range everyCall(t.Context(), fakes.NewBackend().Ports()) {
+			for _, phase := range []fakes.Phase{fakes.Before, fakes.After} {
+				b := fakes.NewBackend()
+				b.Use(fakes.FailNth(op, 1, phase, broken))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond) // a claim may wait for what failed
+				assert.ErrorIs(t, everyCall(ctx, b.Ports())[op], broken, "%s %s", phase, op)
+				cancel()
+			}
 		}
-	}
+	})
 }
 
 func TestAFaultBeforeACallLeavesNoEffectAndOneAfterItDoes(t *testing.T) {
@@ -287,7 +289,7 @@ func TestCloseWaitsOrKills(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		require.ErrorIs(t, e.Close(ctx), context.DeadlineExceeded)
-		require.Error(t, <-ended)
+		require.ErrorIs(t, <-ended, ports.ErrClosed)
 		require.NoError(t, e.Close(t.Context()), "again")
 		_, err := e.Run(t.Context(), job(io.Discard, io.Discard))
 		require.ErrorIs(t, err, ports.ErrClosed)
