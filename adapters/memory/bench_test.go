@@ -68,7 +68,7 @@ func BenchmarkPublishNext(b *testing.B) {
 	for _, readers := range []int{1, 100} {
 		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
 			bus := NewEventBus()
-			got := make(chan error, readers)
+			got := make(chan struct{}, readers)
 			for range readers {
 				s, err := bus.Subscribe(b.Context(), "a", ports.Position{})
 				if err != nil {
@@ -82,7 +82,7 @@ func BenchmarkPublishNext(b *testing.B) {
 						if err != nil {
 							return
 						}
-						got <- nil
+						got <- struct{}{}
 					}
 				}()
 				defer func() {

@@ -1,10 +1,6 @@
 package memory
 
-import (
-	"sync"
-
-	"github.com/task-runner/task-runner/ports"
-)
+import "github.com/task-runner/task-runner/ports"
 
 var (
 	_ ports.Store    = (*Store)(nil)
@@ -82,81 +78,6 @@ func orDefault[T int | int64](bound *T, def T) {
 // tasks that its store does not have are leftovers, and the first to go.
 func New(opts ...Option) ports.Backend {
 	c := configure(opts)
-	h := newHouse(c)
-	return ports.Backend{Store: h.store, Queue: newQueue(c), Logs: h.logs, Events: h.events}
-}
-
-// sweepEvery is how many tasks are dropped between two looks for leftovers.
-const sweepEvery = 256
-
-// house makes room in the three parts that hold a task's data.
-type house struct {
-	store  *Store
-	logs   *LogSink
-	events *EventBus
-
-	mu    sync.Mutex
-	drops int // tasks dropped since the last sweep
-}
-
-func newHouse(c config) *house {
-	h := &house{store: newStore(c), logs: newLogSink(c), events: newEventBus(c), drops: sweepEvery}
-	h.store.dropped = h.forget
-	h.logs.bytes.reclaim = h.reclaim
-	h.events.bytes.reclaim = h.reclaim
-	return h
-}
-
-// forget removes what the other parts hold of a task that the store dropped. It
-// is called with no lock held.
-func (h *house) forget(id ports.TaskID) {
-	h.logs.remove(id)
-	h.events.remove(id)
-	h.mu.Lock()
-	h.drops++
-	h.mu.Unlock()
-}
-
-// reclaim makes some room and reports whether it could. It is called with no lock
-// held.
-func (h *house) reclaim() bool {
-	if h.sweepIsDue() && h.sweep() {
-		return true
-	}
-	if id, ok := h.store.dropOldest(); ok {
-		h.forget(id)
-		return true
-	}
-	return h.sweep()
-}
-
-func (h *house) sweepIsDue() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.drops < sweepEvery {
-		return false
-	}
-	h.drops = 0
-	return true
-}
-
-// sweep removes logs and events of tasks that have no record: a worker that does
-// not know yet that its task is gone may have written them after the rest was
-// deleted. It reports whether there were any. A task's record is made before
-// anything else of it, so that whatever is listed here without one is a leftover.
-func (h *house) sweep() bool {
-	found := false
-	for _, id := range h.logs.tasks() {
-		if !h.store.has(id) {
-			h.logs.remove(id)
-			found = true
-		}
-	}
-	for _, id := range h.events.tasks() {
-		if !h.store.has(id) {
-			h.events.remove(id)
-			found = true
-		}
-	}
-	return found
+	j := newJanitor(c)
+	return ports.Backend{Store: j.store, Queue: newQueue(c), Logs: j.logs, Events: j.events}
 }

@@ -303,13 +303,13 @@ func TestFullSinkRefusesEvenAnEmptyLog(t *testing.T) {
 
 func TestSweepingIsDueOnceInAWhile(t *testing.T) {
 	t.Parallel()
-	h := newHouse(configure(nil))
-	assert.True(t, h.sweepIsDue(), "at first")
+	j := newJanitor(configure(nil))
+	assert.True(t, j.sweepIsDue(), "at first")
 	for range 2 {
 		for range sweepEvery {
-			assert.False(t, h.sweepIsDue())
-			h.forget("a")
+			assert.False(t, j.sweepIsDue())
+			j.forget("a")
 		}
-		assert.True(t, h.sweepIsDue())
+		assert.True(t, j.sweepIsDue())
 	}
 }
