@@ -48,7 +48,7 @@ var busTrimChecks = []busCheck{
 	{"keeps a reader going that keeps up", func(t *testing.T, h EventBusHarness) {
 		r, id, published := trimmedTopic(t, h)
 		s := r.subscribe(id, ports.Position{Now: true})
-		for n := range len(published) {
+		for n := range published {
 			r.requireEvents(s, r.publishMany(id, n, n)...)
 		}
 	}},

@@ -79,7 +79,7 @@ sys.exit(len(sys.stdin.buffer.read()) >> 16)`)
 		r := b.run(t, job)
 		r.requireExit(t, 0)
 		got := map[string]string{}
-		for _, entry := range strings.Split(strings.TrimSuffix(r.stdout, "\x00"), "\x00") {
+		for entry := range strings.SplitSeq(strings.TrimSuffix(r.stdout, "\x00"), "\x00") {
 			name, value, ok := strings.Cut(entry, "=")
 			require.True(t, ok, "%q", entry)
 			require.NotContains(t, got, name, "a variable is there twice")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -202,9 +203,7 @@ func (a isoAttack) job(t *testing.T, b *execBench, host *isoHost, program string
 	}
 	job := b.jobOfFiles(lang, program, files...)
 	job.Spec.Args = a.args
-	for name, value := range host.env() {
-		job.Spec.Env[name] = value
-	}
+	maps.Copy(job.Spec.Env, host.env())
 	if a.harmless {
 		job.Spec.Env["HARMLESS"] = "1"
 	}

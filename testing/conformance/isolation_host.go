@@ -60,8 +60,7 @@ func newIsoHost(t *testing.T) *isoHost {
 	abstract, err := net.Listen("unix", "@"+h.canary)
 	require.NoError(t, err)
 	h.serve(t, abstract)
-	// Such a path is short; the test's folder may not be.
-	sockets, err := os.MkdirTemp("", "iso-")
+	sockets, err := os.MkdirTemp("", "iso-") //nolint:usetesting // a socket's path is short, the test's own folder's may not be
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(sockets) })
 	h.socketFile = filepath.Join(sockets, "socket")
