@@ -31,8 +31,6 @@ type program struct {
 type call struct {
 	nr   uintptr
 	args [6]uintptr
-	// optional calls may fail.
-	optional bool
 }
 
 // failure is where the child, in memory that it shares, says which call failed.
@@ -45,12 +43,6 @@ func (p *program) do(what string, nr uintptr, args ...uintptr) {
 	c := call{nr: nr}
 	copy(c.args[:], args)
 	p.calls, p.what = append(p.calls, c), append(p.what, what)
-}
-
-// try is do for a call that may fail.
-func (p *program) try(what string, nr uintptr, args ...uintptr) {
-	p.do(what, nr, args...)
-	p.calls[len(p.calls)-1].optional = true
 }
 
 // str returns the address of s as a C string that lives as long as p.
@@ -154,7 +146,7 @@ func cloneAndRun(args *cloneArgs, calls []call, failed *failure) (int, syscall.E
 	for i := range calls {
 		c := &calls[i]
 		_, _, errno := syscall.RawSyscall6(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
-		if errno != 0 && !c.optional {
+		if errno != 0 {
 			failed.call, failed.errno = i, errno
 			break
 		}

@@ -47,8 +47,9 @@ func Membership(text string) map[string]string {
 
 // Folder returns the folder of the group with this path in the hierarchy of a
 // controller of version 1, or in version 2's for the empty name, from the text of
-// /proc/self/mountinfo; "" if it is not mounted.
-func Folder(mountinfo, controller, path string) string {
+// /proc/self/mountinfo; "" if it is not mounted. Of several mounts the last one
+// counts, which hides the others where they are in one place.
+func Folder(mountinfo, controller, path string) (folder string) {
 	for line := range strings.Lines(mountinfo) {
 		// ID parent major:minor root mountpoint options [optional...] - fstype source superoptions, proc_pid_mountinfo(5)
 		before, after, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
@@ -61,10 +62,10 @@ func Folder(mountinfo, controller, path string) string {
 		}
 		root, point := unescape(mount[3]), unescape(mount[4])
 		if rest, ok := below(path, root); ok {
-			return strings.TrimSuffix(point, "/") + rest
+			folder = strings.TrimSuffix(point, "/") + rest
 		}
 	}
-	return ""
+	return folder
 }
 
 // below returns what path has behind root, "" or with a leading slash, if it is
