@@ -161,6 +161,8 @@ func New(cfg Config) (*API, error) {
 // rest is served as before. It returns at once and may be called again.
 func (a *API) Drain() { a.drain() }
 
+func (a *API) isDraining() bool { return a.draining.Err() != nil }
+
 // NewServer returns a server for api on addr with the timeouts recommended for
 // it, whose Shutdown drains api first.
 func NewServer(addr string, api *API) *http.Server {

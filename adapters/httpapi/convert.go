@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -287,7 +288,7 @@ func taskOf(t taskrunner.Task) Task {
 // replaced by a line that says how much that is.
 func inline(o taskrunner.Output) string {
 	if !o.Truncated {
-		return toText(append(o.Head[:len(o.Head):len(o.Head)], o.Tail...))
+		return toText(slices.Concat(o.Head, o.Tail))
 	}
 	// A character that was cut is left out too.
 	head, tail := o.Head[:len(o.Head)-cutRune(o.Head)], o.Tail

@@ -21,11 +21,11 @@
 //
 // # Streams
 //
-// GET /api/v1/tasks/{id}/stream sends what the event bus has for the task. The
-// id of an event is the bus's ID of it and, where a character is cut between two
-// events, the bytes that are held back for the next one, so that a reader who
-// resumes from any id misses no byte and sees none twice. An id that ends in
-// "~end" says that nothing follows: reconnecting with it gets 204. To readers all
+// GET /api/v1/tasks/{id}/stream sends what the event bus has for the task, each
+// event under the bus's ID of it. The core cuts text between characters, so that
+// every event is text by itself, and a reader who resumes from any id misses no
+// byte and sees none twice; a byte that is part of no character is U+FFFD. The id
+// of the end has "~end" behind it: reconnecting with it gets 204. To readers all
 // ids are opaque.
 //
 // A reader whose position was trimmed gets a snapshot: a status event with

@@ -73,7 +73,7 @@ func (a *API) healthz(*exchange) (*healthAnswer, error) {
 }
 
 func (a *API) readyz(x *exchange) (*healthAnswer, error) {
-	if a.draining.Err() != nil {
+	if a.isDraining() {
 		return &healthAnswer{Status: http.StatusServiceUnavailable, Body: Health{Status: "draining"}}, nil
 	}
 	checks, ok := a.ready.state(x.context())

@@ -39,13 +39,13 @@ func (a *API) routes() error {
 		},
 		Errors: []int{400, 403, 408, 409, 413, 415, 503},
 	}
-	route(a, api, submit, a.submit)
+	route(api, submit, a.submit)
 	// huma would read and check a body that it knows of, by rules of its own.
 	api.OpenAPI().Paths[submit.Path].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		"application/json": {Schema: schema(reflect.TypeFor[Spec]()), Examples: submissions},
 	}}
 
-	route(a, api, huma.Operation{
+	route(api, huma.Operation{
 		OperationID: "list-tasks", Method: http.MethodGet, Path: "/api/v1/tasks", Tags: []string{"tasks"},
 		Summary: "List tasks, newest first",
 		Parameters: []*huma.Param{
@@ -57,21 +57,21 @@ func (a *API) routes() error {
 		},
 		Errors: []int{400},
 	}, a.list)
-	route(a, api, huma.Operation{
+	route(api, huma.Operation{
 		OperationID: "get-task", Method: http.MethodGet, Path: "/api/v1/tasks/{id}", Tags: []string{"tasks"},
 		Summary: "Get a task, with the output kept in its record", Parameters: []*huma.Param{id}, Errors: []int{404},
 	}, a.get)
-	route(a, api, huma.Operation{
+	route(api, huma.Operation{
 		OperationID: "cancel-task", Method: http.MethodPost, Path: "/api/v1/tasks/{id}/cancel", Tags: []string{"tasks"},
 		Summary:     "Cancel a task",
 		Description: "A running task is cancelled once no process of it is left; watch its status. A finished one cannot be: 409.",
 		Parameters:  []*huma.Param{id}, DefaultStatus: http.StatusAccepted, Errors: []int{403, 404, 409},
 	}, a.cancel)
-	route(a, api, huma.Operation{
+	route(api, huma.Operation{
 		OperationID: "get-logs", Method: http.MethodGet, Path: "/api/v1/tasks/{id}/logs", Tags: []string{"output"},
 		Summary: "Get the URLs of a task's whole outputs", Parameters: []*huma.Param{id}, Errors: []int{404},
 	}, a.logs)
-	routeRaw(a, api, huma.Operation{
+	routeRaw(api, huma.Operation{
 		OperationID: "get-log-text", Method: http.MethodGet, Path: "/api/v1/tasks/{id}/logs/{stream}", Tags: []string{"output"},
 		Summary: "Get a whole output as text",
 		Parameters: []*huma.Param{id,
@@ -83,11 +83,11 @@ func (a *API) routes() error {
 		},
 		Errors: []int{404, 416},
 	}, a.logText)
-	route(a, api, huma.Operation{
+	route(api, huma.Operation{
 		OperationID: "get-metrics", Method: http.MethodGet, Path: "/api/v1/tasks/{id}/metrics", Tags: []string{"tasks"},
 		Summary: "Get what a task used", Parameters: []*huma.Param{id}, Errors: []int{404},
 	}, a.metrics)
-	routeRaw(a, api, huma.Operation{
+	routeRaw(api, huma.Operation{
 		OperationID: "stream-task", Method: http.MethodGet, Path: "/api/v1/tasks/{id}/stream", Tags: []string{"output"},
 		Summary: "Follow a task live (Server-Sent Events)",
 		Description: "Events are status, stdout, stderr, usage and, last, end; their data is JSON. Without Last-Event-ID the stream starts at the task's beginning, with it just behind that event. " +
@@ -105,15 +105,15 @@ func (a *API) routes() error {
 		},
 		Errors: []int{400, 404, 503},
 	}, a.streamEvents)
-	route(a, api, huma.Operation{
+	route(api, huma.Operation{
 		OperationID: "list-languages", Method: http.MethodGet, Path: "/api/v1/languages", Tags: []string{"service"},
 		Summary: "List the languages that programs may be written in",
 	}, a.languages)
-	route(a, api, huma.Operation{
+	route(api, huma.Operation{
 		OperationID: "get-limits", Method: http.MethodGet, Path: "/api/v1/limits", Tags: []string{"service"},
 		Summary: "Get the limits that tasks have by default and at most",
 	}, a.limits)
-	route(a, api, huma.Operation{
+	route(api, huma.Operation{
 		OperationID: "get-health", Method: http.MethodGet, Path: "/healthz", Tags: []string{"service"},
 		Summary: "Whether this process serves",
 	}, a.healthz)
@@ -122,7 +122,7 @@ func (a *API) routes() error {
 		Summary:   "Whether this process and all it needs can serve",
 		Responses: map[string]*huma.Response{"503": jsonResponse("It cannot", schema(reflect.TypeFor[Health]()))},
 	}
-	route(a, api, ready, a.readyz)
+	route(api, ready, a.readyz)
 	// For operators, in the format of Prometheus, and so not in the description.
 	a.mux.Handle("GET "+metricsPath, metricsHandler(a.cfg.Metrics, a.log))
 	return a.documents(api.OpenAPI())
@@ -131,7 +131,7 @@ func (a *API) routes() error {
 // route registers a handler that answers with JSON. Parameters and bodies are read
 // by our handlers alone: huma gets an input without fields, so that its own
 // validation, its statuses and its process-wide error type stay out of it.
-func route[O any](a *API, api huma.API, op huma.Operation, handle func(*exchange) (*O, error)) {
+func route[O any](api huma.API, op huma.Operation, handle func(*exchange) (*O, error)) {
 	huma.Register(api, op, func(ctx context.Context, _ *struct{}) (*O, error) {
 		x := exchangeOf(ctx)
 		err := x.readQuery(&op)
@@ -147,7 +147,7 @@ func route[O any](a *API, api huma.API, op huma.Operation, handle func(*exchange
 
 // routeRaw registers a handler that writes the answer itself, unless it returns
 // an error.
-func routeRaw(a *API, api huma.API, op huma.Operation, handle func(*exchange) error) {
+func routeRaw(api huma.API, op huma.Operation, handle func(*exchange) error) {
 	huma.Register(api, op, func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
 		x := exchangeOf(ctx)
 		return &huma.StreamResponse{Body: func(huma.Context) {

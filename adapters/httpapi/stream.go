@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/task-runner/task-runner/ports"
@@ -30,13 +33,19 @@ var outputs = []taskrunner.EventType{ports.EventStdout, ports.EventStderr}
 // stream follows one task for one reader.
 type stream struct {
 	*exchange
-	id     taskrunner.TaskID
-	out    sseWriter
-	watch  *taskrunner.Watch
-	cursor cursor
+	id    taskrunner.TaskID
+	out   sseWriter
+	watch *taskrunner.Watch
 	// untouched says that the reader asked for the beginning and got nothing yet.
 	untouched bool
+	// shown is how far a snapshot told each output of attempt: no byte of it is told
+	// again.
+	shown   map[taskrunner.EventType]int64
+	attempt int
 }
+
+// endMark is behind the ID of the end event: nothing follows it. No bus's ID has it.
+const endMark = "~end"
 
 // streamEvents serves the events of a task until its end, or until the reader is
 // gone, too slow, or sent away because the server stops.
@@ -45,17 +54,14 @@ func (a *API) streamEvents(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	s := &stream{exchange: x, id: id, out: sseWriter{w: x.w}}
-	if err := s.resume(); err != nil {
-		return err
-	}
 	task, err := a.client.Get(x.context(), id)
 	if err != nil {
 		return err
 	}
-	if s.cursor.ended {
+	after, ended := strings.CutSuffix(x.lastEventID(), endMark)
+	if ended {
 		if !task.Status.Terminal() {
-			return badCursor()
+			return badEventID()
 		}
 		x.w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -66,7 +72,7 @@ func (a *API) streamEvents(x *exchange) error {
 		return newProblem(http.StatusServiceUnavailable, "too_many_readers", "Too many readers are connected; try again later.").retry("5")
 	}
 	defer leave()
-	if a.draining.Err() != nil {
+	if a.isDraining() {
 		a.meters.drop(dropDraining)
 		return newProblem(http.StatusServiceUnavailable, "unavailable", "The server is shutting down; try again.").retry("1")
 	}
@@ -75,14 +81,14 @@ func (a *API) streamEvents(x *exchange) error {
 	ctx, stop := a.untilDrain(x.context())
 	defer stop()
 
-	gone := false
-	if s.watch, err = a.client.Watch(ctx, id, taskrunner.Position{After: s.cursor.after}); err != nil {
-		if errors.Is(err, ports.ErrInvalid) {
-			return badCursor()
-		}
-		if gone = errors.Is(err, ports.ErrGone); !gone {
-			return err
-		}
+	s := &stream{exchange: x, id: id, out: sseWriter{w: x.w}, untouched: after == ""}
+	s.watch, err = a.client.Watch(ctx, id, taskrunner.Position{After: taskrunner.EventID(after)})
+	gone := errors.Is(err, ports.ErrGone)
+	switch {
+	case errors.Is(err, ports.ErrInvalid):
+		return badEventID()
+	case err != nil && !gone:
+		return err
 	}
 	defer func() { s.close() }()
 	if err := s.begin(); err != nil || x.r.Method == http.MethodHead {
@@ -101,22 +107,13 @@ func (a *API) streamEvents(x *exchange) error {
 	return nil
 }
 
-func badCursor() error { return issue("Last-Event-ID", "must be the id of an event of this stream") }
-
-// resume sets the cursor from the Last-Event-ID header, or the query parameter
-// for readers that cannot set a header.
-func (s *stream) resume() error {
-	id := s.query.get("last_event_id")
-	if h := s.r.Header.Get("Last-Event-ID"); h != "" {
-		id = h
-	}
-	c, ok := parseCursor(id)
-	if !ok {
-		return badCursor()
-	}
-	s.cursor, s.untouched = c, id == ""
-	return nil
+// lastEventID returns the place that the reader resumes from: the header, or the
+// query parameter of those that cannot set one.
+func (x *exchange) lastEventID() string {
+	return cmp.Or(x.r.Header.Get("Last-Event-ID"), x.query.get("last_event_id"))
 }
+
+func badEventID() error { return issue("Last-Event-ID", "must be the id of an event of this stream") }
 
 // begin sends the header.
 func (s *stream) begin() error {
@@ -181,56 +178,38 @@ func (s *stream) next(ctx context.Context) (taskrunner.Event, error) {
 	}
 }
 
-// send sends one event of the bus.
+// send sends one event of the bus, under the bus's ID of it.
 func (s *stream) send(e taskrunner.Event) error {
-	for _, t := range outputs {
-		if held := s.cursor.output(t); held.brokenBy(e, t) {
-			// Its place is still that of the event before this one.
-			if err := s.text(t, held.flush(), false, false); err != nil {
-				return err
-			}
-		}
-	}
-	if e.ID != "" {
-		s.cursor.after = e.ID
-	}
+	id := string(e.ID)
 	var data any
 	switch e.Type {
 	case ports.EventStdout, ports.EventStderr:
-		p := s.cursor.output(e.Type).add(e.Attempt, e.Offset, e.Data, e.Truncated)
-		if p.text == "" && !e.Truncated {
-			return nil // all of it is held back, or was seen
+		if e.Attempt == s.attempt {
+			if seen := min(s.shown[e.Type]-e.Offset, int64(len(e.Data))); seen > 0 {
+				e.Data, e.Offset = e.Data[seen:], e.Offset+seen
+			}
 		}
-		return s.text(e.Type, p, e.Truncated, false)
+		if len(e.Data) == 0 && !e.Truncated {
+			return nil // the snapshot had it
+		}
+		data = outputData{Text: toText(e.Data), Offset: e.Offset, Attempt: e.Attempt, Truncated: e.Truncated}
 	case ports.EventStatus:
 		data = statusOf(e)
 	case ports.EventUsage:
 		data = usageDataOf(e)
 	case ports.EventEnd:
-		s.cursor.ended = true
+		id += endMark
 		data = endOf(e)
 	default:
 		return nil // of a later version
 	}
-	id := s.cursor.String()
-	return s.reader(s.out.event(string(e.Type), &id, data))
+	return s.write(e.Type, &id, data)
 }
 
-// text sends a piece of an output. What belongs to a snapshot is no place to
-// resume from.
-func (s *stream) text(t taskrunner.EventType, p piece, truncated, snapshot bool) error {
-	var id *string
-	if !snapshot {
-		id = new(s.cursor.String())
-	}
-	return s.reader(s.out.event(string(t), id, outputData{
-		Text: p.text, Offset: p.offset, Attempt: s.cursor.output(t).attempt, Truncated: truncated, Snapshot: snapshot,
-	}))
-}
-
-// reader turns an error of writing to the reader into errReader.
-func (s *stream) reader(err error) error {
-	if err != nil {
+// write writes one event to the reader. Without an id it is no place to resume
+// from; an empty one makes the reader forget the place it had.
+func (s *stream) write(t taskrunner.EventType, id *string, data any) error {
+	if s.out.event(string(t), id, data) != nil {
 		return errReader
 	}
 	return nil
@@ -244,7 +223,7 @@ func (s *stream) restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.watch, s.cursor, s.untouched = watch, cursor{}, false
+	s.watch, s.untouched = watch, false
 	return s.snapshot(ctx)
 }
 
@@ -255,15 +234,12 @@ func (s *stream) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// An empty id: until the snapshot is whole, a reader that loses the connection
-	// begins at the beginning, and gets another one.
+	s.attempt, s.shown = task.Attempt, map[taskrunner.EventType]int64{}
+	// Until the snapshot is whole, a reader that loses the connection begins at the
+	// beginning, and gets another one.
 	data := statusData{Status: string(task.Status), Attempt: task.Attempt, Time: timeOf(time.Now()), Snapshot: true}
-	if err := s.reader(s.out.event(string(ports.EventStatus), new(""), data)); err != nil {
+	if err := s.write(ports.EventStatus, new(""), data); err != nil || task.Attempt == 0 {
 		return err
-	}
-	s.cursor.stdout, s.cursor.stderr = textStream{}, textStream{}
-	if task.Attempt == 0 {
-		return nil
 	}
 	for _, t := range outputs {
 		if err := s.snapshotOutput(ctx, task, t); err != nil {
@@ -284,19 +260,24 @@ func (s *stream) snapshotOutput(ctx context.Context, task taskrunner.Task, t tas
 		return err
 	}
 	defer body.Close()
-	size := min(info.Size, snapshotSize)
 	buf := make([]byte, snapshotPiece)
-	for sent := int64(0); sent < size; {
-		n, err := io.ReadFull(body, buf[:min(size-sent, snapshotPiece)])
+	held := 0 // bytes in buf that begin a character
+	for left := min(info.Size, snapshotSize); left > 0; {
+		n, err := io.ReadFull(body, buf[held:min(held+int(left), len(buf))])
 		if err != nil {
 			return err
 		}
-		sent += int64(n)
-		cut := sent == size && info.Size > size
-		p := s.cursor.output(t).add(task.Attempt, sent-int64(n), buf[:n], cut)
-		if err := s.text(t, p, cut, true); err != nil {
+		left -= int64(n)
+		data := buf[:held+n]
+		cut := left == 0 && info.Size > snapshotSize
+		held = 0
+		if whole := left == 0 && info.Complete && !cut; !whole {
+			held = cutRune(data) // the rest of it comes, or is cut off
+		}
+		if err := s.snapshotText(t, data[:len(data)-held], cut); err != nil {
 			return err
 		}
+		copy(buf, data[len(data)-held:])
 	}
 	return nil
 }
@@ -309,15 +290,20 @@ func (s *stream) snapshotRecord(task taskrunner.Task, t taskrunner.EventType) er
 	if t == ports.EventStderr {
 		out = task.Result.Stderr
 	}
-	data := out.Head
-	if !out.Truncated {
-		data = append(data[:len(data):len(data)], out.Tail...)
+	if out.Truncated {
+		out.Tail = nil
 	}
-	if len(data) == 0 {
+	return s.snapshotText(t, slices.Concat(out.Head, out.Tail), out.Truncated)
+}
+
+// snapshotText sends what comes next of an output in a snapshot.
+func (s *stream) snapshotText(t taskrunner.EventType, data []byte, cut bool) error {
+	if len(data) == 0 && !cut {
 		return nil
 	}
-	p := s.cursor.output(t).add(task.Attempt, 0, data, out.Truncated)
-	return s.text(t, p, out.Truncated, true)
+	offset := s.shown[t]
+	s.shown[t] += int64(len(data))
+	return s.write(t, nil, outputData{Text: toText(data), Offset: offset, Attempt: s.attempt, Truncated: cut, Snapshot: true})
 }
 
 // ended says goodbye where the reader is still there to hear it, and logs what

@@ -156,6 +156,7 @@ func TestABodyThatDoesNotComeIsNotWaitedForForEver(t *testing.T) {
 				assert.LessOrEqual(t, time.Since(begin), bodyTimeout)
 				_, err = io.Copy(io.Discard, res.Body)
 				require.NoError(t, err)
+				require.NoError(t, res.Body.Close())
 				_, err = lines.ReadByte()
 				assert.ErrorIs(t, err, io.EOF, "the connection is closed")
 				require.NoError(t, conn.Close())
