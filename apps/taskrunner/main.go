@@ -36,12 +36,16 @@ type signalError struct{ signal syscall.Signal }
 
 func (e signalError) Error() string { return e.signal.String() }
 
-// untilSignal returns a context that an interrupt or a request to terminate ends.
-// A second one is not caught any more, and so kills the process at once.
+// untilSignal returns a context that ends with an interrupt, a request to terminate
+// or, unless that is ignored (nohup), the terminal. A second signal is not caught
+// any more, and so kills the process at once.
 func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		defer signal.Stop(signals)
 		select {
@@ -96,8 +100,14 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 			fmt.Fprintf(stderr, "taskrunner: there is no command %q; see taskrunner --help\n", name)
 			return exitUsage
 		}
-	} else if len(args) > 0 && (args[0] == "-h" || args[0] == "--help" || args[0] == "-help") {
-		return help(all, nil, stdout, stderr)
+	} else if len(args) > 0 {
+		switch args[0] {
+		case "-h", "-help", "--help":
+			return help(all, nil, stdout, stderr)
+		case "--version":
+			chosen, _ = find(all, "version")
+			args = args[1:]
+		}
 	}
 	code, err := chosen.run(ctx, process{args, env, stdin, stdout, stderr})
 	switch {
@@ -107,22 +117,26 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 		printHelp(chosen, stdout)
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "taskrunner:", sentence(err, chosen.settings()))
-	if _, ok := errors.AsType[*settings.Error](err); ok {
+	err = ofFlag(err, chosen.settings())
+	fmt.Fprintln(stderr, "taskrunner:", err)
+	if _, ok := errors.AsType[*settings.Error](err); ok && code == exitOK {
 		return exitUsage
 	}
 	return max(code, exitError)
 }
 
-// sentence is the text of err. Where it is about a field of the configuration
-// that has a flag, it names that and its variable.
-func sentence(err error, s *settings.Set) string {
+// ofFlag returns err as one of the flag, and its variable, that sets the field of
+// the configuration which err is about, if there is one.
+func ofFlag(err error, s *settings.Set) error {
 	if field, ok := errors.AsType[*ports.FieldError](err); ok {
-		if flag := flagOf(field.Field); s.Has(flag) {
-			return settings.Errorf(flag, "%s", field.Problem).Error()
+		flag := flagOf(field.Field)
+		for _, name := range []string{flag, strings.TrimPrefix(flag, "max-")} { // "run" allows what it asks for
+			if s.Has(name) {
+				return settings.Errorf(name, "%s", field.Problem)
+			}
 		}
 	}
-	return err.Error()
+	return err
 }
 
 // flagOf returns the name of the flag that sets a field of the core's

@@ -59,26 +59,27 @@ func TestBadArgumentsAreRefusedAtTheStart(t *testing.T) {
 		code      int
 		want      string
 	}{
-		"an unknown command":                 {args: []string{"nonsense"}, code: 2, want: `there is no command "nonsense"`},
-		"help of an unknown command":         {args: []string{"help", "nonsense"}, code: 2, want: `there is no command "nonsense"`},
-		"an unknown flag":                    {args: []string{"--nonsense"}, code: 2, want: "not defined: --nonsense"},
-		"an argument to serve":               {args: []string{"serve", "x"}, code: 2, want: `unexpected argument "x"`},
-		"an argument to version":             {args: []string{"version", "x"}, code: 2, want: `unexpected argument "x"`},
-		"a bad address":                      {args: []string{"--api-addr", "nowhere"}, code: 2, want: `--api-addr="nowhere" (TASKRUNNER_API_ADDR) must be HOST:PORT`},
-		"a bad address in a variable":        {env: []string{"TASKRUNNER_WEB_ADDR=nowhere"}, code: 2, want: `TASKRUNNER_WEB_ADDR="nowhere" (--web-addr) must be HOST:PORT`},
-		"an unknown executor":                {env: []string{"TASKRUNNER_EXECUTOR=vm"}, code: 2, want: `TASKRUNNER_EXECUTOR="vm" (--executor) must be one of auto, docker, sandbox`},
-		"no concurrency":                     {args: []string{"--concurrency=0"}, code: 2, want: "must be a whole number from 1"},
-		"a negative retention":               {args: []string{"--retention=-1h"}, code: 2, want: "must be a time"},
-		"an unknown log level":               {args: []string{"--log-level=loud"}, code: 2, want: "must be one of debug, info, warn, error"},
-		"the executor that is not there":     {args: []string{"--executor=docker", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 1, want: "--executor (TASKRUNNER_EXECUTOR): cannot be docker: this program has no Docker executor"},
-		"a file of languages that is absent": {args: []string{"languages", "--languages=/nonexistent"}, code: 2, want: "--languages (TASKRUNNER_LANGUAGES): cannot be used"},
-		"run without a file":                 {args: []string{"run"}, code: 2, want: "run needs a FILE"},
-		"run with a file that is absent":     {args: []string{"run", "/nonexistent.py"}, code: 2, want: "no such file"},
-		"run of a folder":                    {args: []string{"run", "/"}, code: 2, want: "is a directory"},
-		"run of nothing":                     {args: []string{"run", "--language=bash", "-"}, code: 2, want: "- is empty"},
-		"run of an unknown language":         {args: []string{"run", "-"}, stdin: "x", code: 2, want: "cannot tell the language of standard input; name it with --language (TASKRUNNER_LANGUAGE): one of bash, javascript, python"},
-		"run with a bad variable":            {args: []string{"run", "--env", "=x", "-"}, code: 2, want: "must be NAME=VALUE"},
-		"run with an input that is absent":   {args: []string{"run", "--language=bash", "--stdin=/nonexistent", "-"}, stdin: "x", code: 2, want: "--stdin (TASKRUNNER_STDIN): open /nonexistent"},
+		"an unknown command":                     {args: []string{"nonsense"}, code: 2, want: `there is no command "nonsense"`},
+		"help of an unknown command":             {args: []string{"help", "nonsense"}, code: 2, want: `there is no command "nonsense"`},
+		"an unknown flag":                        {args: []string{"--nonsense"}, code: 2, want: "not defined: --nonsense"},
+		"an argument to serve":                   {args: []string{"serve", "x"}, code: 2, want: `unexpected argument "x"`},
+		"an argument to version":                 {args: []string{"version", "x"}, code: 2, want: `unexpected argument "x"`},
+		"a bad address":                          {args: []string{"--api-addr", "nowhere"}, code: 2, want: `--api-addr="nowhere" (TASKRUNNER_API_ADDR) must be HOST:PORT`},
+		"a bad address in a variable":            {env: []string{"TASKRUNNER_WEB_ADDR=nowhere"}, code: 2, want: `TASKRUNNER_WEB_ADDR="nowhere" (--web-addr) must be HOST:PORT`},
+		"an unknown executor":                    {env: []string{"TASKRUNNER_EXECUTOR=vm"}, code: 2, want: `TASKRUNNER_EXECUTOR="vm" (--executor) must be one of auto, docker, sandbox`},
+		"no concurrency":                         {args: []string{"--concurrency=0"}, code: 2, want: "must be a whole number from 1"},
+		"a negative retention":                   {args: []string{"--retention=-1h"}, code: 2, want: "must be a time"},
+		"an unknown log level":                   {args: []string{"--log-level=loud"}, code: 2, want: "must be one of debug, info, warn, error"},
+		"the executor that is not there":         {args: []string{"--executor=docker", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 2, want: "--executor (TASKRUNNER_EXECUTOR): cannot be docker: this program has no Docker executor"},
+		"a file of languages that is absent":     {args: []string{"languages", "--languages=/nonexistent"}, code: 2, want: "--languages (TASKRUNNER_LANGUAGES): cannot be used"},
+		"run without a file":                     {args: []string{"run"}, code: 2, want: "run needs a FILE"},
+		"run with a file that is absent":         {args: []string{"run", "/nonexistent.py"}, code: 2, want: "no such file"},
+		"run of a folder":                        {args: []string{"run", "/"}, code: 2, want: "is a directory"},
+		"run of nothing":                         {args: []string{"run", "--language=bash", "-"}, code: 2, want: "- is empty"},
+		"run of an unknown language":             {args: []string{"run", "-"}, stdin: "x", code: 2, want: "cannot tell the language of standard input; name it with --language (TASKRUNNER_LANGUAGE) before the file: one of bash, javascript, python"},
+		"run with an executor that is not there": {args: []string{"run", "--language=bash", "--executor=docker", "-"}, stdin: "x", code: 125, want: "--executor (TASKRUNNER_EXECUTOR): cannot be docker"},
+		"run with a bad variable":                {args: []string{"run", "--env", "=x", "-"}, code: 2, want: "must be NAME=VALUE"},
+		"run with an input that is absent":       {args: []string{"run", "--language=bash", "--stdin=/nonexistent", "-"}, stdin: "x", code: 2, want: "--stdin (TASKRUNNER_STDIN): open /nonexistent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +108,7 @@ func TestAPolicyThatContradictsItselfNamesItsFlag(t *testing.T) {
 	t.Parallel()
 	needSandbox(t)
 	got := call(t.Context(), "", nil, "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0", "--default-memory=64m", "--max-memory=32m")
-	assert.Equal(t, 1, got.code)
+	assert.Equal(t, 2, got.code)
 	assert.Contains(t, got.stderr, "--default-memory (TASKRUNNER_DEFAULT_MEMORY): must be from 6 MiB to 32 MiB")
 }
 
@@ -139,6 +140,7 @@ func TestVersionAndLanguages(t *testing.T) {
 	t.Parallel()
 	got := call(t.Context(), "", nil, "version")
 	assert.Equal(t, 0, got.code)
+	assert.Equal(t, got, call(t.Context(), "", nil, "--version"))
 	assert.Regexp(t, `^taskrunner \S+ go1\S+ \w+/\w+\n$`, got.stdout)
 
 	got = call(t.Context(), "", nil, "languages", "--languages", write(t, "l.yaml", `languages: {perl: {source: main.pl, run: [perl, "{entrypoint}"]}}`))

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/task-runner/task-runner/ports"
 )
@@ -13,6 +15,8 @@ import (
 // reader who is slow slows the program, and nothing else.
 type mirror struct {
 	stdout, stderr io.Writer
+	// closed is called when nobody reads the output any more.
+	closed func()
 	// err is the first failure to write. It may be read after the run.
 	err error
 }
@@ -34,7 +38,8 @@ func (e mirrored) Run(ctx context.Context, job ports.Job) (ports.Outcome, error)
 }
 
 // both writes to the task's own output and to this process's. A failure of the
-// latter costs nothing but that.
+// latter costs nothing but that, unless it is a pipe that was closed: that ends
+// the program, as it would without a sandbox.
 type both struct {
 	kept, shown io.Writer
 	mirror      *mirror
@@ -43,6 +48,9 @@ type both struct {
 func (b both) Write(p []byte) (int, error) {
 	if _, err := b.shown.Write(p); err != nil && b.mirror.err == nil {
 		b.mirror.err = fmt.Errorf("writing the program's output: %w", err)
+		if errors.Is(err, syscall.EPIPE) {
+			b.mirror.closed()
+		}
 	}
 	return b.kept.Write(p)
 }

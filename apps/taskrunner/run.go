@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/task-runner/task-runner/apps/internal/settings"
 	"github.com/task-runner/task-runner/apps/internal/wire"
@@ -26,6 +28,7 @@ The exit code is the program's. Of a program that did not exit by itself it is:
   128 + N  signal N ended it
   125      it could not be run, which is not its fault
   130      this command was interrupted, and with it the program
+  141      nobody reads the output any more
 `
 
 type runFlags struct {
@@ -92,7 +95,10 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 		return exitUsage, err
 	}
 
-	output := &mirror{stdout: p.stdout, stderr: p.stderr}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	output := &mirror{stdout: p.stdout, stderr: p.stderr, closed: func() { stop(signalError{syscall.SIGPIPE}) }}
+	defer catchPipe()()
 	cfg := wire.Config{
 		Executor: *f.executor, LanguagesFile: *f.languages, Concurrency: 1,
 		Policy: policy, Version: version(), Logger: f.log.logger(p.stderr),
@@ -101,8 +107,11 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 		cfg.WrapExecutor = output.wrap
 	}
 	app, err := wire.New(ctx, cfg)
+	if code, ok := interrupted(ctx); ok && err != nil {
+		return code, nil
+	}
 	if err != nil {
-		return exitInfrastructure, err
+		return setupCode(err), err
 	}
 	defer func() {
 		_ = app.Stop(ctx) // after an interrupt this kills the program at once
@@ -129,6 +138,23 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 		fmt.Fprintln(p.stderr, "taskrunner:", message)
 	}
 	return code, output.err
+}
+
+// setupCode is the exit code where the program could not be tried: an executor
+// that cannot be had is not the caller's mistake.
+func setupCode(err error) int {
+	if field, ok := errors.AsType[*ports.FieldError](err); ok && field.Field != "executor" {
+		return exitUsage
+	}
+	return exitInfrastructure
+}
+
+// catchPipe makes writing to a closed standard output an error until it is undone.
+// It would kill this process otherwise, and leave a sandbox behind.
+func catchPipe() (undo func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGPIPE)
+	return func() { signal.Stop(signals) }
 }
 
 // policy allows what the flags ask for: whoever calls this command is the operator.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,7 +41,7 @@ func TestRunBehavesLikeTheProgram(t *testing.T) {
 		"bytes that are not text":                      {file: "x.sh", code: `printf '\xff\x00\xfe'`, want: outcome{0, "\xff\x00\xfe", ""}},
 		"a signal":                                     {file: "x.sh", code: "kill -SEGV $$", want: outcome{139, "", "taskrunner: killed by SIGSEGV\n"}},
 		"a timeout":                                    {file: "x.sh", flags: []string{"--timeout=200ms"}, code: "echo first; sleep 60", want: outcome{124, "first\n", "taskrunner: timed out: the run step ran for longer than 200ms\n"}},
-		"too little memory":                            {file: "x.py", flags: []string{"--memory=48m"}, code: "a = 'x' * (1 << 30)", want: outcome{137, "", "taskrunner: out of memory (48MiB; --memory allows more): the program needed more memory than its limit\n"}},
+		"too little memory":                            {file: "x.py", flags: []string{"--memory=48m"}, code: "a = 'x' * (1 << 30)", want: outcome{137, "", "taskrunner: out of memory (48MiB; --memory allows more): a process of the program was killed for want of memory\n"}},
 		"output beyond its limit":                      {file: "x.sh", flags: []string{"--output=8"}, code: "echo 123456789", want: outcome{0, "12345678", "taskrunner: output was cut after 8B; --output allows more\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,6 +87,7 @@ func TestRunRefusesWhatNoTaskMayBe(t *testing.T) {
 		want string
 	}{
 		"a limit below the least":  {[]string{"--memory=1k", "x.sh"}, "--memory (TASKRUNNER_MEMORY): must be from 6 MiB"},
+		"a limit above all sense":  {[]string{"--memory=100t", "x.sh"}, "--memory (TASKRUNNER_MEMORY): must be from 6 MiB"},
 		"a language that is none":  {[]string{"--language=cobol", "x.sh"}, "--language (TASKRUNNER_LANGUAGE): must be one of bash, javascript, python"},
 		"a variable without sense": {[]string{"--env", "1=2", "x.sh"}, "--env (TASKRUNNER_ENV): must have names of letters"},
 	} {
@@ -146,6 +148,27 @@ func TestAnInterruptEndsTheProgramAtOnce(t *testing.T) {
 	assert.Equal(t, 130, code)
 	assert.Equal(t, "started\n", stdout.String())
 	assert.Empty(t, stderr.String())
+}
+
+func TestAProgramWhoseOutputNobodyReadsIsEnded(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	reader, stdout, err := os.Pipe()
+	require.NoError(t, err)
+	defer stdout.Close()
+	require.NoError(t, reader.Close())
+	var stderr bytes.Buffer
+	code := run(t.Context(), []string{"run", write(t, "x.sh", "trap '' INT TERM PIPE; echo started; sleep 600")}, nil, strings.NewReader(""), stdout, &stderr)
+	assert.Equal(t, 141, code)
+	assert.Empty(t, stderr.String())
+}
+
+func TestARunThatIsInterruptedBeforeItStartsSaysNothing(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(signalError{syscall.SIGTERM})
+	assert.Equal(t, outcome{143, "", ""}, call(ctx, "", nil, "run", write(t, "x.sh", "echo x")))
 }
 
 type broken struct{}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"syscall"
 	"testing"
@@ -20,7 +19,7 @@ func TestASignalEndsTheContext(t *testing.T) {
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	<-ctx.Done()
 	var s signalError
-	require.True(t, errors.As(context.Cause(ctx), &s))
+	require.ErrorAs(t, context.Cause(ctx), &s)
 	assert.Equal(t, syscall.SIGTERM, s.signal)
 	code, ok := interrupted(ctx)
 	assert.True(t, ok)

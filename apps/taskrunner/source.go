@@ -67,7 +67,7 @@ func (s source) language(asked string, all []ports.Language) (string, error) {
 	if what == "" {
 		what = "standard input"
 	}
-	return "", settings.Usagef("cannot tell the language of %s; name it with --language (%s): one of %s",
+	return "", settings.Usagef("cannot tell the language of %s; name it with --language (%s) before the file: one of %s",
 		what, settings.EnvName("language"), names(all))
 }
 
@@ -83,7 +83,7 @@ func shebang(content []byte) string {
 	if !ok {
 		return ""
 	}
-	for _, word := range strings.Fields(words) {
+	for word := range strings.FieldsSeq(words) {
 		name := path.Base(word)
 		if name == "env" || strings.HasPrefix(word, "-") || strings.Contains(word, "=") {
 			continue
