@@ -26,7 +26,9 @@ type EventBus interface {
 	Subscribe(ctx context.Context, id TaskID, from Position) (Subscription, error)
 
 	// Delete removes the topic with all its events. Deleting what is not there
-	// is no error. Subscriptions that are open get ErrGone.
+	// is no error. Subscriptions that are open get ErrGone, and so does whoever
+	// resumes after one of its events, even if events of the task come again: no
+	// ID is given twice.
 	Delete(ctx context.Context, id TaskID) error
 }
 
