@@ -109,7 +109,11 @@ func serve(ctx context.Context, p process) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	page, err := ui.New(ui.Config{API: app.API, DocsURL: urlOf(api.Addr()) + "/docs"})
+	docs := ""
+	if isLoopback(web.Addr()) { // a browser elsewhere would look for it on its own machine
+		docs = urlOf(api.Addr()) + "/docs"
+	}
+	page, err := ui.New(ui.Config{API: app.API, DocsURL: docs})
 	if err != nil {
 		return 0, errors.Join(err, shut(ctx, app))
 	}

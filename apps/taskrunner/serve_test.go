@@ -240,6 +240,8 @@ func TestDrainDoesNotWaitForEver(t *testing.T) {
 func TestAServerThatOthersCanReachIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	s := serving(t, "--web-addr=0.0.0.0:0", "--log-format=json")
+	_, page := s.do(http.MethodGet, s.web+"/", "")
+	assert.NotContains(t, page, "/docs", "an address on this machine is none for a browser elsewhere")
 	s.stop()
 	require.Equal(t, 0, s.wait())
 	assert.Contains(t, s.stderr.String(), "THERE IS NO ACCESS CONTROL")

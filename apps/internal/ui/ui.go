@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"time"
 
 	"github.com/task-runner/task-runner/ports"
 )
@@ -33,7 +34,8 @@ const apiPolicy = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 // Config is what the web interface needs.
 type Config struct {
-	// API serves every path under /api/. Nothing else is passed to it. Required.
+	// API serves every path under /api/. Nothing else is passed to it. It sets its own
+	// deadline for a body that takes longer than bodyTimeout. Required.
 	API http.Handler
 	// DocsURL is where the API's documentation is; empty hides the link to it.
 	DocsURL string
@@ -67,7 +69,7 @@ func New(cfg Config) (http.Handler, error) {
 	mux.HandleFunc("/", h.notFound)
 	mux.Handle("GET /static/{name...}", assets)
 	mux.Handle("/api/", withHeader(cfg.API, "Content-Security-Policy", apiPolicy))
-	return withHeader(http.NewCrossOriginProtection().Handler(mux),
+	return withHeader(boundBodies(http.NewCrossOriginProtection().Handler(mux)),
 		"Content-Security-Policy", pagePolicy,
 		"X-Content-Type-Options", "nosniff",
 		"Referrer-Policy", "same-origin",
@@ -81,6 +83,19 @@ func withHeader(h http.Handler, fields ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for i := 0; i < len(fields); i += 2 {
 			w.Header().Set(fields[i], fields[i+1])
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// bodyTimeout is how long a body may take that nobody asked for: the server reads
+// what is left of it before it sends an answer.
+const bodyTimeout = 5 * time.Second
+
+func boundBodies(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil && r.Body != http.NoBody {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		}
 		h.ServeHTTP(w, r)
 	})

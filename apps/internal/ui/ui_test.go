@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -130,6 +131,30 @@ func TestEventsPassThroughAsTheyCome(t *testing.T) {
 	line, err = lines.ReadString('\n')
 	require.NoError(t, err)
 	assert.Equal(t, "second\n", line)
+}
+
+// deadlined notes the deadline for reading.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	read time.Time
+}
+
+func (d *deadlined) SetReadDeadline(t time.Time) error {
+	d.read = t
+	return nil
+}
+
+func TestABodyThatNobodyAskedForIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	h := newUI(t, echo)
+	for _, path := range []string{"/", "/static/app.js", "/nothing", "/api/v1/tasks"} {
+		w := &deadlined{ResponseRecorder: httptest.NewRecorder()}
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader("x")))
+		assert.False(t, w.read.IsZero(), path)
+	}
+	w := &deadlined{ResponseRecorder: httptest.NewRecorder()}
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	assert.True(t, w.read.IsZero(), "without a body there is nothing to wait for")
 }
 
 func TestStaticFilesAreAskedForAgainAndNotSentAgain(t *testing.T) {

@@ -62,9 +62,9 @@ function ending(task) {
     case "oom":
       return `Out of memory, with a limit of ${bytes(task.spec.memory_limit)}`;
     case "timeout":
-      return `Timed out, with a limit of ${task.spec.timeout} s`;
+      return "Timed out";
     case "output_limit":
-      return `Stopped for too much output, with a limit of ${bytes(task.spec.output_limit)}`;
+      return "Stopped for too much output";
     case "cancelled":
       return "Cancelled";
     case "infrastructure":

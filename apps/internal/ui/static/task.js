@@ -42,7 +42,8 @@ export class TaskView {
   /** Shows a task and follows it to its end. Returns it as it was at first. */
   async show(id) {
     this.clear();
-    $("cause").textContent = "Loading.";
+    $("status").textContent = "loading";
+    $("cause").textContent = "";
     const current = (this.#task = { task_id: id });
     let task;
     try {
