@@ -100,7 +100,7 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 	output := &mirror{stdout: p.stdout, stderr: p.stderr, closed: func() { stop(signalError{syscall.SIGPIPE}) }}
 	defer catchPipe()()
 	cfg := wire.Config{
-		Executor: *f.executor, LanguagesFile: *f.languages, Concurrency: 1,
+		Executor: *f.executor, Languages: languages, Concurrency: 1,
 		Policy: policy, Version: version(), Logger: f.log.logger(p.stderr),
 	}
 	if !*f.json {

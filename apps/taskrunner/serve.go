@@ -93,10 +93,14 @@ func serve(ctx context.Context, p process) (int, error) {
 	}
 	defer web.Close()
 
+	languages, err := wire.Languages(*f.languages)
+	if err != nil {
+		return 0, err
+	}
 	app, err := wire.New(ctx, wire.Config{
-		Executor:      *f.executor,
-		LanguagesFile: *f.languages,
-		Concurrency:   *f.concurrency,
+		Executor:    *f.executor,
+		Languages:   languages,
+		Concurrency: *f.concurrency,
 		Policy: taskrunner.Policy{
 			Default: f.defaultLimits.limits(), Max: f.limit.limits(),
 			Network: *f.network, Languages: *f.allowedLanguages, QueueDepth: *f.depth,

@@ -70,10 +70,12 @@ func run(addr string) error {
 		return err
 	}
 	fmt.Printf("listening on http://%s\n", listener.Addr())
-	context.AfterFunc(ctx, func() { server.Shutdown(background) })
+	ended := make(chan error, 1)
+	context.AfterFunc(ctx, func() { ended <- server.Shutdown(background) })
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	err = <-ended // the requests under way have their answers
 	fmt.Println("stopped")
-	return nil
+	return err
 }

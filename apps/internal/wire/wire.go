@@ -28,9 +28,8 @@ type Config struct {
 	Executor string
 	// WrapExecutor, if set, stands between the worker and its executor.
 	WrapExecutor func(ports.Executor) ports.Executor
-	// LanguagesFile is a YAML file of languages that are added to the built-in
-	// ones, or replace those of the same name.
-	LanguagesFile string
+	// Languages are those that tasks may be written in.
+	Languages []ports.Language
 	// Concurrency is how many tasks run at once.
 	Concurrency int
 	// Policy is what the operator allows.
@@ -59,8 +58,9 @@ type App struct {
 	executor ports.Executor
 }
 
-// Languages returns the built-in languages with those of the file, which may be
-// "" for none. The error is a *ports.FieldError for "languages".
+// Languages returns the built-in languages with those of a YAML file, or of none if
+// its name is "", added or in their place. The error is a *ports.FieldError for
+// "languages".
 func Languages(file string) ([]ports.Language, error) {
 	if file == "" {
 		return taskrunner.BuiltinLanguages(), nil
@@ -77,17 +77,13 @@ func Languages(file string) ([]ports.Language, error) {
 }
 
 // New assembles an App. Nothing runs until Start. A *ports.FieldError for
-// "executor" or "languages" means that this part of cfg cannot be had here.
+// "executor" means that it cannot be had here.
 func New(ctx context.Context, cfg Config) (*App, error) {
-	languages, err := Languages(cfg.LanguagesFile)
-	if err != nil {
-		return nil, err
-	}
 	choice, executor, err := chooseExecutor(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	app, err := assemble(cfg, languages, executor)
+	app, err := assemble(cfg, executor)
 	if err != nil {
 		return nil, errors.Join(err, executor.Close(context.WithoutCancel(ctx)))
 	}
@@ -95,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	return app, nil
 }
 
-func assemble(cfg Config, languages []ports.Language, executor ports.Executor) (*App, error) {
+func assemble(cfg Config, executor ports.Executor) (*App, error) {
 	metrics := prometheus.NewRegistry()
 	if sandbox, ok := executor.(*sandboxexec.Executor); ok {
 		metrics.MustRegister(sandboxMeter(sandbox.Stats))
@@ -107,7 +103,7 @@ func assemble(cfg Config, languages []ports.Language, executor ports.Executor) (
 	core := taskrunner.Config{
 		Backend:     memory.New(memoryOptions(cfg.Policy)...),
 		Executor:    executor,
-		Languages:   languages,
+		Languages:   cfg.Languages,
 		Policy:      cfg.Policy,
 		Concurrency: cfg.Concurrency,
 		Retention:   cfg.Retention,

@@ -107,7 +107,7 @@ languages:
 func newApp(t *testing.T, cfg Config, e ports.Executor) *App {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	app, err := assemble(cfg, taskrunner.BuiltinLanguages(), e)
+	app, err := assemble(cfg, e)
 	require.NoError(t, err)
 	return app
 }
@@ -140,7 +140,7 @@ func TestAnAppThatCannotStartIsClosedAllTheSame(t *testing.T) {
 func TestAPolicyThatContradictsItselfIsRefused(t *testing.T) {
 	t.Parallel()
 	policy := taskrunner.Policy{Default: ports.Limits{PIDs: 10}, Max: ports.Limits{PIDs: 5}}
-	_, err := assemble(Config{Policy: policy}, taskrunner.BuiltinLanguages(), &executor{})
+	_, err := assemble(Config{Policy: policy}, &executor{})
 	var field *ports.FieldError
 	require.ErrorAs(t, err, &field)
 	assert.Equal(t, "policy.default.pids_limit", field.Field)
