@@ -53,8 +53,6 @@ func (x *exchange) readJSON(v any) error {
 		}
 		return newProblem(http.StatusBadRequest, "bad_body", "The body ended before its end.")
 	}
-	// A wait that follows must not end with the time for the body.
-	_ = x.w.control.SetReadDeadline(time.Time{})
 	return decodeJSON(data, v)
 }
 

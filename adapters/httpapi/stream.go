@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -121,10 +120,7 @@ func (s *stream) begin() error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	err := s.out.write([]byte(retryHint))
-	// From here on the connection is read only to see that the reader stays.
-	_ = s.w.control.SetReadDeadline(time.Time{})
-	return err
+	return s.out.write([]byte(retryHint))
 }
 
 // run sends events until there is a reason to stop; that is io.EOF after the end.
@@ -249,14 +245,20 @@ func (s *stream) snapshot(ctx context.Context) error {
 	return nil
 }
 
-// snapshotOutput sends the beginning of an output from its log or, if that is no
-// longer kept, from the record.
+// snapshotOutput sends the beginning of an output from its log or, if that is not
+// kept, what the record has of it.
 func (s *stream) snapshotOutput(ctx context.Context, task taskrunner.Task, t taskrunner.EventType) error {
 	body, info, err := s.api.client.Logs(ctx, s.id, string(t), 0, snapshotSize)
-	if errors.Is(err, ports.ErrNotFound) {
-		return s.snapshotRecord(task, t)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ports.ErrNotFound) && task.Result != nil: // the record has it not whole
+		out := task.Result.Stdout
+		if t == ports.EventStderr {
+			out = task.Result.Stderr
+		}
+		return s.snapshotText(t, out.Head, true)
+	case errors.Is(err, ports.ErrNotFound):
+		return nil
+	case err != nil:
 		return err
 	}
 	defer body.Close()
@@ -280,20 +282,6 @@ func (s *stream) snapshotOutput(ctx context.Context, task taskrunner.Task, t tas
 		copy(buf, data[len(data)-held:])
 	}
 	return nil
-}
-
-func (s *stream) snapshotRecord(task taskrunner.Task, t taskrunner.EventType) error {
-	if task.Result == nil {
-		return nil
-	}
-	out := task.Result.Stdout
-	if t == ports.EventStderr {
-		out = task.Result.Stderr
-	}
-	if out.Truncated {
-		out.Tail = nil
-	}
-	return s.snapshotText(t, slices.Concat(out.Head, out.Tail), out.Truncated)
 }
 
 // snapshotText sends what comes next of an output in a snapshot.

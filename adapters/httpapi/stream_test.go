@@ -200,6 +200,12 @@ func TestAReaderWhosePlaceWasTrimmedGetsASnapshotAndThenWhatIsNew(t *testing.T) 
 			}
 			s.publish(id, stdout(20, "5"), stdout(21, "6"), end())
 			rest = append(rest, r.rest()...)
+			for i, e := range slices.Backward(rest) {
+				if e.name == "status" { // what was kept was trimmed before it was read
+					rest = rest[i+1:]
+					break
+				}
+			}
 
 			assert.True(t, field[outputData](t, rest[0]).Snapshot)
 			want := "0€1€2€3€4€56"
@@ -237,6 +243,24 @@ func (s *service) start(id, logged string) {
 	require.NoError(s.t, err)
 }
 
+func TestASnapshotOfOneAttemptHidesNothingOfTheNext(t *testing.T) {
+	t.Parallel()
+	s := serve(t, idle)
+	id := s.submit(hello)
+	s.start(id, "first")
+	require.NoError(t, s.backend.Events.Delete(t.Context(), ports.TaskID(id)))
+	second := stdout(0, "second")
+	second.Attempt = 2
+	s.publish(id, ports.Event{Type: ports.EventUsage}, running(2), second, end())
+	var texts []outputData
+	for _, e := range s.stream(id, "").rest() {
+		if e.name == "stdout" {
+			texts = append(texts, field[outputData](t, e))
+		}
+	}
+	assert.Equal(t, []outputData{{Text: "first", Attempt: 1, Snapshot: true}, {Text: "second", Attempt: 2}}, texts)
+}
+
 func TestASnapshotIsBounded(t *testing.T) {
 	t.Parallel()
 	s := serve(t, idle)
@@ -270,6 +294,23 @@ func TestAFinishedTaskWhoseEventsAreGoneIsToldFromItsRecord(t *testing.T) {
 		last := events[len(events)-1]
 		assert.Equal(t, http.StatusNoContent, s.stream(id, last.id).res.StatusCode)
 	}
+}
+
+func TestALongOutputOfWhichOnlyTheRecordIsKeptIsToldUpToWhereItIsCut(t *testing.T) {
+	t.Parallel()
+	s := serve(t, script(fakes.Stdout(strings.Repeat("a", 100<<10)+"b")))
+	id := s.finish(hello).TaskID
+	require.NoError(t, s.backend.Events.Delete(t.Context(), ports.TaskID(id)))
+	require.NoError(t, s.backend.Logs.Delete(t.Context(), ports.TaskID(id)))
+	var texts []outputData
+	for _, e := range s.stream(id, "").rest() {
+		if e.name == "stdout" {
+			texts = append(texts, field[outputData](t, e))
+		}
+	}
+	require.Len(t, texts, 1)
+	assert.Regexp(t, "^a+$", texts[0].Text)
+	assert.True(t, texts[0].Truncated)
 }
 
 func TestReadersBeyondTheLimitAreAskedToComeBack(t *testing.T) {

@@ -51,10 +51,10 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // bubble runs a test over a server whose time is the bubble's.
-func bubble(t *testing.T, test func(t *testing.T, s *service, p *pipes)) {
+func bubble(t *testing.T, test func(t *testing.T, s *service, p *pipes), changes ...func(*setup)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := assemble(t, idle)
+		s := assemble(t, append(changes, idle)...)
 		p := newPipes()
 		srv := NewServer("", s.api)
 		go func() { _ = srv.Serve(p) }()
@@ -163,6 +163,21 @@ func TestABodyThatDoesNotComeIsNotWaitedForForEver(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTheTimeForABodyDoesNotEndWhatFollowsIt(t *testing.T) {
+	t.Parallel()
+	const wait = 2 * bodyTimeout
+	bubble(t, func(t *testing.T, s *service, _ *pipes) {
+		begin := time.Now()
+		r := s.do(http.MethodPost, "/api/v1/tasks?wait="+wait.String(), hello)
+		id := decode[Task](t, r, http.StatusAccepted).TaskID
+		assert.Equal(t, wait, time.Since(begin))
+
+		time.AfterFunc(wait, func() { s.publish(id, end()) })
+		r = s.do(http.MethodGet, "/api/v1/tasks/"+id+"/stream", "a body that nobody asked for")
+		assert.Contains(t, r.body, "event: end")
+	}, func(s *setup) { s.MaxWait = wait })
 }
 
 func TestShutdownEndsStreams(t *testing.T) {
