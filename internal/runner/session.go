@@ -12,16 +12,24 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// The nouns of the protocol.
+// The nouns of the protocol; package frame documents each in full.
 type (
+	// Request is everything that a supervisor is told.
 	Request = frame.Request
-	File    = frame.File
-	Step    = frame.Step
-	Rlimit  = frame.Rlimit
-	Ready   = frame.Ready
-	Sample  = frame.Sample
-	Report  = frame.Result
-	End     = frame.End
+	// File is one file of the program.
+	File = frame.File
+	// Step is one command.
+	Step = frame.Step
+	// Rlimit is a resource limit.
+	Rlimit = frame.Rlimit
+	// Ready is what a supervisor says when it waits for its request.
+	Ready = frame.Ready
+	// Sample is one look at the control group.
+	Sample = frame.Sample
+	// Report is how the task ended.
+	Report = frame.Result
+	// End is why a task ended.
+	End = frame.End
 )
 
 // The ends of a Report.

@@ -429,7 +429,7 @@ func childrenOf(t *testing.T, pid int) []int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
 	require.NoError(t, err)
 	var children []int
-	for _, f := range strings.Fields(string(text)) {
+	for f := range strings.FieldsSeq(string(text)) {
 		n, err := strconv.Atoi(f)
 		require.NoError(t, err)
 		children = append(children, n)

@@ -11,7 +11,7 @@ import (
 // Ready.Threads what it has in fact. It makes them before it is ready and none
 // after, so that a program which uses up every process the sandbox may have cannot
 // stop it. A launcher adds them to the limit on processes.
-const Threads = 10
+const Threads = 8
 
 // MaxMessage is the greatest length of Result.Message in bytes.
 const MaxMessage = 1024

@@ -88,12 +88,14 @@ func defaultSignals() {
 //
 // The runtime starts a thread when there is work, a processor to run it and no idle
 // thread, and never ends one. Later two goroutines block in system calls (the loop
-// and the reaper) while two processors run the runtime's own background work, a
+// and the reaper) while one processor runs the runtime's own background work, a
 // thread may be on its way from one of these roles to the next, and one is the
-// runtime's monitor: seven. Here goroutines and processors are given so generously
-// that there are one or two more, and then all processors but two are taken away.
+// runtime's monitor: five. Here goroutines and processors are given so generously
+// that there are one or two more, and then all processors but one are taken away.
+// It is no more than that because every thread costs each task a tenth of a
+// millisecond.
 func makeThreads() int {
-	const n = 6
+	const n = 3
 	runtime.GOMAXPROCS(n + 2)
 	r, w := pipe()
 	var held, left atomic.Int32
@@ -110,7 +112,7 @@ func makeThreads() int {
 		pause()
 	}
 	_ = syscall.Close(w)
-	runtime.GOMAXPROCS(2)
+	runtime.GOMAXPROCS(1)
 	for left.Load() < n {
 		pause()
 	}
