@@ -129,6 +129,7 @@ func (b birth) program() *program {
 	p.do("forbidding new privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 	p.do("installing the system call filter", unix.SYS_SECCOMP, seccompSetFilter, 0,
 		ptr(p, seccomp.Fprog(b.filter)))
-	p.do("starting the supervisor", unix.SYS_EXECVE, p.str(supervisorPath), p.strs(supervisorPath), p.strs())
+	// One processor from the start: the Go runtime then starts fewer threads.
+	p.do("starting the supervisor", unix.SYS_EXECVE, p.str(supervisorPath), p.strs(supervisorPath), p.strs("GOMAXPROCS=1"))
 	return p
 }

@@ -60,7 +60,10 @@ func Find(root string) *Reader {
 	if prefix == "/" {
 		prefix = ""
 	}
-	f := locate(readFile(prefix+"/proc/self/cgroup"), readFile(prefix+"/proc/self/mountinfo"))
+	var f folders
+	if exists(prefix + "/sys/fs/cgroup") { // most sandboxes show none, and the rest takes time
+		f = locate(readFile(prefix+"/proc/self/cgroup"), readFile(prefix+"/proc/self/mountinfo"))
+	}
 	at := func(folder string) string {
 		if folder == "" {
 			return ""
