@@ -161,7 +161,7 @@ func (c *Client) Languages() []Language {
 // Policy returns the policy in force, with all defaults filled in.
 func (c *Client) Policy() Policy {
 	p := c.cfg.Policy
-	p.Languages = slices.Clone(p.Languages)
+	p.Languages, p.Queues = slices.Clone(p.Languages), slices.Clone(p.Queues)
 	return p
 }
 

@@ -82,6 +82,21 @@ func TestAPolicyIsCompleted(t *testing.T) {
 		require.ErrorAs(t, err, &field)
 		assert.Equal(t, "language", field.Field)
 	})
+	t.Run("only the queues that are served take tasks", func(t *testing.T) {
+		c := client(taskrunner.Policy{Queues: []string{"default", "slow"}})
+		_, err := c.Submit(t.Context(), taskrunner.Spec{Language: "bash", Code: "true", Queue: "slow"})
+		require.NoError(t, err)
+		_, err = c.Submit(t.Context(), taskrunner.Spec{Language: "bash", Code: "true", Queue: "nobody's"})
+		require.Error(t, err)
+		_, err = c.Submit(t.Context(), taskrunner.Spec{Language: "bash", Code: "true", Queue: "other"})
+		var field *taskrunner.FieldError
+		require.ErrorAs(t, err, &field)
+		assert.Equal(t, taskrunner.FieldError{Field: "queue", Problem: "must be one of default, slow"}, *field)
+	})
+	t.Run("a queue that cannot be is no queue to allow", func(t *testing.T) {
+		_, err := taskrunner.NewClient(taskrunner.Config{Backend: memory.New(), Policy: taskrunner.Policy{Queues: []string{"a/b"}}})
+		require.ErrorContains(t, err, "policy.queues[0]")
+	})
 	t.Run("what is returned is the caller's", func(t *testing.T) {
 		c := client(taskrunner.Policy{})
 		c.Policy().Languages[0] = "changed"

@@ -2,6 +2,7 @@ package taskrunner
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/task-runner/task-runner/ports"
@@ -26,6 +27,10 @@ type Policy struct {
 	Network bool
 	// Languages are the names of the languages allowed. Default: all configured.
 	Languages []string
+	// Queues are the names of the queues that tasks may wait in. Default: any. An
+	// operator names those that workers claim from, since a task in another one
+	// would wait for ever.
+	Queues []string
 	// MaxCode is the greatest size in bytes of one source, be it Code or one of
 	// Files. Default: 1 MiB.
 	MaxCode int64
@@ -103,6 +108,12 @@ func (p Policy) complete() (Policy, error) {
 	} {
 		if bound.value < 0 {
 			return p, ports.Invalid("policy."+bound.field, "must not be negative")
+		}
+	}
+	p.Queues = slices.Clone(p.Queues)
+	for i, q := range p.Queues {
+		if err := checkQueueName(fmt.Sprintf("policy.queues[%d]", i), q); err != nil {
+			return p, err
 		}
 	}
 	if p.MaxInput > maxMaxInput {

@@ -263,7 +263,13 @@ func checkChoices(s Spec, p Policy) error {
 	case strings.ContainsFunc(s.IdempotencyKey, func(r rune) bool { return r < ' ' || r > '~' }):
 		return ports.Invalid("idempotency_key", "must consist of printable ASCII characters")
 	}
-	return checkQueueName("queue", s.Queue)
+	if err := checkQueueName("queue", s.Queue); err != nil {
+		return err
+	}
+	if len(p.Queues) > 0 && !slices.Contains(p.Queues, s.Queue) {
+		return ports.Invalid("queue", "must be one of %s", strings.Join(p.Queues, ", "))
+	}
+	return nil
 }
 
 func checkQueueName(field, name string) error {

@@ -100,6 +100,8 @@ func assemble(cfg Config, executor ports.Executor) (*App, error) {
 	if cfg.WrapExecutor != nil {
 		executor = cfg.WrapExecutor(executor)
 	}
+	// The one worker here serves this queue.
+	cfg.Policy.Queues = []string{ports.DefaultQueue}
 	core := taskrunner.Config{
 		Backend:     memory.New(memoryOptions(cfg.Policy)...),
 		Executor:    executor,
