@@ -157,3 +157,12 @@ func TestAQueueHasRoomForItsWholeDepth(t *testing.T) {
 	assert.ErrorIs(t, err, ports.ErrFull)
 	require.NoError(t, app.Close(t.Context()))
 }
+
+func TestATaskForAQueueThatNobodyServesIsRefused(t *testing.T) {
+	t.Parallel()
+	app := newApp(t, Config{}, &executor{})
+	defer func() { assert.NoError(t, app.Close(t.Context())) }()
+	_, err := app.Client.Submit(t.Context(), taskrunner.Spec{Language: "bash", Code: "true", Queue: "other"})
+	require.ErrorIs(t, err, ports.ErrInvalid)
+	assert.ErrorContains(t, err, "queue must be one of default")
+}
