@@ -116,7 +116,7 @@ func (x *Executor) setUp(cfg Config) error {
 
 // Check starts a sandbox and takes it down again.
 func (x *Executor) Check(ctx context.Context) error {
-	_, done, err := x.begin(ctx)
+	ctx, done, err := x.begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (g *group) born() {
 
 // limit sets the limits. The supervisor's own memory and threads come on top, so
 // that the program gets all that was promised to it. memory is what the
-// supervisor holds now, threads how many it may have.
+// supervisor may hold, threads how many it has.
 func (g *group) limit(l ports.Limits, memory int64, threads int) error {
 	bytes := strconv.FormatInt(l.Memory+memory, 10)
 	pids := strconv.Itoa(l.PIDs + threads)

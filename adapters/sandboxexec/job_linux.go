@@ -137,6 +137,14 @@ func request(job ports.Job) *runner.Request {
 	return req
 }
 
+// filesSize returns the size in bytes of the files of the request.
+func filesSize(req *runner.Request) (size int64) {
+	for _, f := range req.Files {
+		size += int64(len(f.Content))
+	}
+	return size
+}
+
 // command returns argv with the entrypoint and args put in.
 func command(argv []string, entrypoint string, args []string) []string {
 	argv = slices.Concat(argv, args)

@@ -29,6 +29,7 @@ type run struct {
 	job     ports.Job
 	req     *runner.Request
 	before  cgroup.Counters
+	held    int64 // memory that is the supervisor's while the program runs
 
 	step    int
 	start   time.Time
@@ -103,7 +104,7 @@ func (r *run) sample(runner.Sample) {
 	r.job.Sample(ports.Sample{
 		At:     at,
 		CPU:    max(0, float64(*now.CPU-r.lastCPU)/float64(at-r.lastAt)),
-		Memory: max(0, *now.Memory-*r.before.Memory),
+		Memory: max(0, *now.Memory-r.held),
 	})
 	r.lastAt, r.lastCPU = at, *now.CPU
 }
@@ -181,15 +182,16 @@ func (r *run) unreported(end runner.End) *runner.Report {
 	return report
 }
 
-// usage is what the host counted since the request. The supervisor's own share,
-// about a millisecond and some kilobytes, is part of it.
+// usage is what the host counted since the request, less the memory that the
+// supervisor holds. Its CPU time, about a millisecond, is part of it, and so is the
+// moment before the program starts when its files are in memory twice.
 func (r *run) usage(wall time.Duration, after cgroup.Counters) ports.Usage {
 	u := ports.Usage{WallTime: &wall}
 	if after.CPU != nil {
 		u.CPUTime = new(*after.CPU - *r.before.CPU)
 	}
 	if after.PeakMemory != nil {
-		u.PeakMemory = new(max(0, *after.PeakMemory-*r.before.Memory))
+		u.PeakMemory = new(max(0, *after.PeakMemory-r.held))
 	}
 	return u
 }

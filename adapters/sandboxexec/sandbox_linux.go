@@ -212,10 +212,13 @@ func (s *sandbox) run(ctx context.Context, job ports.Job) (ports.Outcome, error)
 	if before.CPU == nil || before.Memory == nil || before.OOMKills == nil {
 		return ports.Outcome{}, errors.New("the kernel does not tell what the control group uses")
 	}
-	if err := s.group.limit(job.Spec.Limits, *before.Memory, s.threads); err != nil {
+	r := &run{sandbox: s, job: job, req: request(job), before: before, lastCPU: *before.CPU}
+	// The supervisor holds the input for as long as the program runs, and the files
+	// until they are written. Neither is the program's memory.
+	r.held = *before.Memory + int64(len(r.req.Stdin))
+	if err := s.group.limit(job.Spec.Limits, r.held+filesSize(r.req), s.threads); err != nil {
 		return ports.Outcome{}, err
 	}
-	r := &run{sandbox: s, job: job, req: request(job), before: before, lastCPU: *before.CPU}
 	report, err := r.converse(ctx)
 	return r.outcome(ctx, report, err)
 }

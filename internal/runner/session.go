@@ -53,8 +53,8 @@ const (
 	RlimitMsgqueue   = frame.RlimitMsgqueue
 )
 
-// Threads is how many threads a supervisor comes to have; a launcher adds them to
-// the sandbox's limit on processes.
+// Threads is how many threads a supervisor has at most. A launcher adds what it
+// has, Ready.Threads, to the sandbox's limit on processes.
 const Threads = frame.Threads
 
 // The ways in which a sandbox is lost. After any of them the launcher kills it.
@@ -157,6 +157,10 @@ func (s *Session) awaitReady() (Ready, error) {
 // When ctx is done, Run closes the supervisor's stdin, which cancels the task, and
 // waits a bounded time for the report: it returns that report (its End is
 // EndCancelled unless the task had just ended) with an error matching ctx.Err().
+//
+// The supervisor holds the request's files in its memory until they are written,
+// and Stdin until the end. A launcher adds both to the sandbox's limit on memory,
+// so that the program has all of its own.
 //
 // The error matches ports.ErrInvalid if the request was refused before anything
 // was sent, and else ErrProtocol, ErrLost or ErrUnresponsive: the attempt is lost

@@ -43,6 +43,17 @@ var execMemoryChecks = []check[*execBench]{
 		assert.Equal(t, "SIGKILL", r.Signal)
 		assert.Equal(t, "before\n", r.stdout)
 	}},
+	{"input that a program only passes on takes none of its memory", func(t *testing.T, b *execBench) {
+		job := b.bash("cat | cat > /dev/null; echo done")
+		job.Spec.Limits.Memory = 16 << 20
+		job.Spec.Stdin = execBytes(24 << 20)
+		r := b.run(t, job)
+		r.requireExit(t, 0)
+		assert.Equal(t, "done\n", r.stdout)
+		if b.has(PeakMemory) {
+			assert.Less(t, *r.Usage.PeakMemory, job.Spec.Limits.Memory)
+		}
+	}},
 	{"a parent that gets over its child's end has succeeded", func(t *testing.T, b *execBench) {
 		r := b.run(t, b.eater(`
 if os.fork() == 0: eat(128); os._exit(0)
