@@ -12,10 +12,11 @@
 // then on the task comes to exactly one end, whatever breaks.
 //
 // A Worker claims it: it gets a lease, which it has to extend before
-// Config.LeaseTTL is over. It marks the record as running, counts the attempt, and hands
-// the program to its Executor. What the program writes, up to Limits.Output of a
-// stream, goes three ways: whole into the LogSink; live to whoever watches, in pieces, up to 1 MiB of a stream;
-// and the first and last bytes, up to 64 KiB, into the record.
+// Config.LeaseTTL is over. It marks the record as running, counts the attempt, and
+// hands the program to its Executor. What the program writes, up to Limits.Output
+// of a stream, goes three ways: whole into the LogSink; live to whoever watches, in
+// pieces, up to 1 MiB of a stream; and the first and last bytes, up to 64 KiB, into
+// the record.
 //
 // When the program has ended, the worker completes the logs, writes the Result
 // into the record, tells everybody, and takes the task off the queue. The order
