@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/task-runner/task-runner/internal/runner"
 	"github.com/task-runner/task-runner/internal/seccomp"
 )
 
@@ -61,15 +62,8 @@ type capData [2]struct{ effective, permitted, inheritable uint32 }
 
 // diskOptions are the options of the writable tmpfs.
 func diskOptions(disk int64) (size, inodes string) {
-	return strconv.FormatInt(disk, 10), strconv.FormatInt(maxInodes(disk), 10)
+	return strconv.FormatInt(disk, 10), strconv.FormatInt(runner.MaxInodes(disk), 10)
 }
-
-// maxInodes is how many files and folders a disk of this size may have. One for
-// each page bounds the kernel memory that empty files take.
-func maxInodes(disk int64) int64 { return max(1024, disk/pageSize) }
-
-// pageSize is the kernel's unit of a tmpfs, where it is smallest.
-const pageSize = 4096
 
 // program returns what turns a child, born into bornInto, into
 // the sandbox and starts the supervisor in it.

@@ -42,15 +42,11 @@ type Executor struct {
 	leaks     atomic.Int64
 	takeDowns sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	leak   error // of the first sandbox that could not be taken down whole
-	jobs   sync.WaitGroup
-	// killJobs ends the context of all jobs.
-	killJobs context.CancelFunc
-	jobsCtx  context.Context
-	freed    error
-	free     sync.Once
+	jobs  *runner.Jobs
+	mu    sync.Mutex
+	leak  error // of the first sandbox that could not be taken down whole
+	freed error
+	free  sync.Once
 }
 
 var _ ports.Executor = (*Executor)(nil)
@@ -59,7 +55,7 @@ var _ ports.Executor = (*Executor)(nil)
 // where a limit cannot be enforced, with an error that says what to mend, and
 // leaves nothing behind then. The caller closes the executor.
 func New(cfg Config) (*Executor, error) {
-	x := new(Executor)
+	x := &Executor{jobs: runner.NewJobs("sandbox executor")}
 	if err := x.setUp(cfg); err != nil {
 		_ = x.release() // the first error is the one to tell
 		return nil, fmt.Errorf("setting up the sandbox executor: %w", err)
@@ -96,7 +92,6 @@ func (x *Executor) setUp(cfg Config) error {
 	if x.cgroups, err = newCgroups(cfg.CgroupParent); err != nil {
 		return err
 	}
-	x.jobsCtx, x.killJobs = context.WithCancel(context.Background())
 	size := cfg.Pool
 	if size == 0 {
 		size = 2 * runtime.GOMAXPROCS(0)
@@ -116,7 +111,7 @@ func (x *Executor) setUp(cfg Config) error {
 
 // Check starts a sandbox and takes it down again.
 func (x *Executor) Check(ctx context.Context) error {
-	ctx, done, err := x.begin(ctx)
+	ctx, done, err := x.jobs.Begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -131,64 +126,28 @@ func (x *Executor) Check(ctx context.Context) error {
 
 // Run implements ports.Executor.
 func (x *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error) {
-	if err := validate(job); err != nil {
+	if err := runner.CheckJob(job, false, job.Spec.Limits.Disk); err != nil {
 		return ports.Outcome{}, err
 	}
 	cancelled := ports.Outcome{Cause: ports.CauseCancelled, ExitCode: -1}
-	jobCtx, done, err := x.begin(ctx)
+	jobCtx, done, err := x.jobs.Begin(ctx)
 	if err != nil {
 		return cancelled, err
 	}
 	defer done()
 	s, _, err := x.pool.Get(jobCtx, struct{}{})
 	if err != nil {
-		return x.said(ctx, cancelled, fmt.Errorf("getting a sandbox: %w", err))
+		return x.jobs.Ended(ctx, cancelled, fmt.Errorf("getting a sandbox: %w", err))
 	}
 	defer s.discard()
 	o, err := s.run(jobCtx, job)
-	return x.said(ctx, o, err)
-}
-
-// begin counts a job in. Its context ends with the caller's, and when Close loses
-// its patience.
-func (x *Executor) begin(ctx context.Context) (context.Context, func(), error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.closed {
-		return nil, nil, fmt.Errorf("sandbox executor: %w", ports.ErrClosed)
-	}
-	x.jobs.Add(1)
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(x.jobsCtx, cancel)
-	return ctx, func() { stop(); cancel(); x.jobs.Done() }, nil
-}
-
-// said makes an error of a job say whose wish ended it.
-func (x *Executor) said(ctx context.Context, o ports.Outcome, err error) (ports.Outcome, error) {
-	switch {
-	case err == nil:
-		return o, nil
-	case ctx.Err() != nil:
-		return o, fmt.Errorf("%w: %w", ctx.Err(), err)
-	case x.jobsCtx.Err() != nil:
-		return o, fmt.Errorf("sandbox executor: %w", ports.ErrClosed)
-	}
-	return ports.Outcome{}, err
+	return x.jobs.Ended(ctx, o, err)
 }
 
 // Close implements ports.Executor.
 func (x *Executor) Close(ctx context.Context) error {
-	x.mu.Lock()
-	x.closed = true
-	x.mu.Unlock()
-	stop := context.AfterFunc(ctx, x.killJobs)
-	x.jobs.Wait()
-	stop()
+	x.jobs.Close(ctx)
 	x.free.Do(func() {
-		x.killJobs()
 		x.freed = errors.Join(x.pool.Close(context.WithoutCancel(ctx)), x.release())
 	})
 	return x.freed

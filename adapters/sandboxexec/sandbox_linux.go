@@ -203,6 +203,9 @@ func (s *sandbox) healthy() bool {
 	}
 }
 
+// place is where sandboxes have what programs need.
+var place = runner.Place{WorkDir: workDir, Path: runner.UsualPath}
+
 // run does the job in the sandbox and leaves no process of it.
 func (s *sandbox) run(ctx context.Context, job ports.Job) (ports.Outcome, error) {
 	if err := s.resize(job.Spec.Limits.Disk); err != nil {
@@ -212,11 +215,12 @@ func (s *sandbox) run(ctx context.Context, job ports.Job) (ports.Outcome, error)
 	if before.CPU == nil || before.Memory == nil || before.OOMKills == nil {
 		return ports.Outcome{}, errors.New("the kernel does not tell what the control group uses")
 	}
-	r := &run{sandbox: s, job: job, req: request(job), before: before, lastCPU: *before.CPU}
+	r := &run{sandbox: s, before: before}
+	r.attempt = runner.Attempt{Job: job, Request: place.Request(job), OnStep: r.watch, Look: r.look}
 	// The supervisor holds the input for as long as the program runs, and the files
 	// until they are written. Neither is the program's memory.
-	r.held = *before.Memory + int64(len(r.req.Stdin))
-	if err := s.group.limit(job.Spec.Limits, r.held+filesSize(r.req), s.threads); err != nil {
+	r.held = *before.Memory + int64(len(r.attempt.Request.Stdin))
+	if err := s.group.limit(job.Spec.Limits, r.held+runner.FilesSize(r.attempt.Request), s.threads); err != nil {
 		return ports.Outcome{}, err
 	}
 	report, err := r.converse(ctx)

@@ -1,6 +1,4 @@
-//go:build amd64 || arm64
-
-package sandboxexec
+package runner
 
 import (
 	"fmt"
@@ -10,18 +8,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/task-runner/task-runner/internal/runner"
 	"github.com/task-runner/task-runner/ports"
 )
 
-// baseEnv is the environment that every program starts with; the language's and
-// the task's own come over it.
-var baseEnv = map[string]string{
-	"PATH":   "/usr/local/bin:/usr/bin:/bin",
-	"HOME":   workDir,
-	"TMPDIR": "/tmp",
-	"LANG":   "C.UTF-8",
+// Place is where a sandbox has what a program needs.
+type Place struct {
+	// WorkDir is the absolute path of the work folder, which is the program's HOME,
+	// too.
+	WorkDir string
+	// Path is the PATH of programs that set none.
+	Path string
 }
+
+// UsualPath is the PATH of a sandbox that does not say otherwise.
+const UsualPath = "/usr/local/bin:/usr/bin:/bin"
 
 // defaultCompileTimeout is what ports.Language promises.
 const defaultCompileTimeout = 30 * time.Second
@@ -29,13 +29,15 @@ const defaultCompileTimeout = 30 * time.Second
 // maxOpenFiles bounds the descriptors of a process.
 const maxOpenFiles = 1024
 
-// validate refuses a job that this executor can never run as it should.
-func validate(job ports.Job) error {
+// CheckJob refuses a job that no sandbox can run as it should: the error matches
+// ports.ErrInvalid and names the field. network says whether the sandbox has one,
+// room how many bytes of the disk there are for the program's own files.
+func CheckJob(job ports.Job, network bool, room int64) error {
 	l := job.Spec.Limits
 	switch {
 	case len(job.Language.Run) == 0:
 		return ports.Invalid("language", "has no command to run")
-	case job.Spec.Network:
+	case job.Spec.Network && !network:
 		return ports.Invalid("network", "cannot be had in this sandbox; use an executor that has one")
 	case !(l.CPU > 0 && l.CPU <= maxCPU):
 		return ports.Invalid("cpu_limit", "must be positive and at most %d", maxCPU)
@@ -64,7 +66,7 @@ func validate(job ports.Job) error {
 		}
 	}
 	pages, inodes := need(files)
-	if pages*pageSize > l.Disk || inodes > maxInodes(l.Disk) {
+	if pages*pageSize > room || inodes > MaxInodes(room) {
 		return ports.Invalid("disk_limit", "must be at least %d for the program's own files", max(pages, inodes)*pageSize)
 	}
 	return nil
@@ -75,6 +77,13 @@ const (
 	maxCPU   = 1 << 10
 	maxBytes = 1 << 50
 )
+
+// MaxInodes is how many files and folders a tmpfs of this size may have. One for
+// each page bounds the kernel memory that empty files take.
+func MaxInodes(disk int64) int64 { return max(1024, disk/pageSize) }
+
+// pageSize is the kernel's unit of a tmpfs, where it is smallest.
+const pageSize = 4096
 
 // need returns how many pages and inodes the program's own files, whose paths are
 // valid, take at least.
@@ -98,51 +107,57 @@ func sources(job ports.Job) (files []ports.File, entrypoint string) {
 	return []ports.File{{Path: job.Language.Source, Content: []byte(job.Spec.Code)}}, job.Language.Source
 }
 
-// request returns what the supervisor is to do for the job.
-func request(job ports.Job) *runner.Request {
+// Request returns what the supervisor is to do for a job that CheckJob accepted.
+func (p Place) Request(job ports.Job) *Request {
 	spec, lang := job.Spec, job.Language
 	files, entrypoint := sources(job)
-	req := &runner.Request{
-		WorkDir:        workDir,
+	req := &Request{
+		WorkDir:        p.WorkDir,
 		Stdin:          spec.Stdin,
 		OutputLimit:    spec.Limits.Output,
 		OutputKill:     spec.Limits.Output * ports.OutputKillFactor,
 		SampleInterval: ports.SampleInterval,
-		Rlimits: []runner.Rlimit{
+		Rlimits: []Rlimit{
 			// With 0 the kernel would still start the host's core dump helper, if
 			// there is one, as root; with 1 it writes nothing (core(5)).
-			{Resource: runner.RlimitCore, Soft: 1, Hard: 1},
-			{Resource: runner.RlimitNoFile, Soft: maxOpenFiles, Hard: maxOpenFiles},
-			{Resource: runner.RlimitFSize, Soft: uint64(spec.Limits.Disk), Hard: uint64(spec.Limits.Disk)},
-			{Resource: runner.RlimitMemlock},
-			{Resource: runner.RlimitMsgqueue},
+			{Resource: RlimitCore, Soft: 1, Hard: 1},
+			{Resource: RlimitNoFile, Soft: maxOpenFiles, Hard: maxOpenFiles},
+			{Resource: RlimitFSize, Soft: uint64(spec.Limits.Disk), Hard: uint64(spec.Limits.Disk)},
+			{Resource: RlimitMemlock},
+			{Resource: RlimitMsgqueue},
 		},
 	}
 	for _, f := range files {
-		req.Files = append(req.Files, runner.File{Path: f.Path, Mode: 0o644, Content: f.Content})
+		req.Files = append(req.Files, File{Path: f.Path, Mode: 0o644, Content: f.Content})
 	}
-	env := environment(baseEnv, lang.Env, spec.Env)
+	env := environment(p.env(), lang.Env, spec.Env)
 	if len(lang.Compile) > 0 {
 		timeout := lang.CompileTimeout
 		if timeout == 0 {
 			timeout = defaultCompileTimeout
 		}
-		req.Steps = append(req.Steps, runner.Step{
+		req.Steps = append(req.Steps, Step{
 			Name: "compile", Argv: command(lang.Compile, entrypoint, nil), Env: env, Timeout: timeout,
 		})
 	}
-	req.Steps = append(req.Steps, runner.Step{
+	req.Steps = append(req.Steps, Step{
 		Name: "run", Argv: command(lang.Run, entrypoint, spec.Args), Env: env, Timeout: spec.Limits.Timeout,
 	})
 	return req
 }
 
-// filesSize returns the size in bytes of the files of the request.
-func filesSize(req *runner.Request) (size int64) {
+// FilesSize returns the size in bytes of the files of the request.
+func FilesSize(req *Request) (size int64) {
 	for _, f := range req.Files {
 		size += int64(len(f.Content))
 	}
 	return size
+}
+
+// env is the environment that every program starts with; the language's and the
+// task's own come over it.
+func (p Place) env() map[string]string {
+	return map[string]string{"PATH": p.Path, "HOME": p.WorkDir, "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
 }
 
 // command returns argv with the entrypoint and args put in.
