@@ -72,7 +72,7 @@ var areas = map[string]area{
 	"internal/cgroup":   {modules: anyProduct},
 	"internal/runner":   {imports: []string{"ports", "internal/cgroup", "internal/seccomp"}, modules: anyProduct},
 	"internal/seccomp":  {modules: anyProduct},
-	"internal/testenv":  {modules: anyProduct},
+	"internal/testenv":  {imports: []string{"ports"}, modules: anyProduct},
 	"internal/warmpool": {imports: []string{"ports"}, modules: anyProduct},
 
 	// Only the programs know all adapters.

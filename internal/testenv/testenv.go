@@ -1,0 +1,55 @@
+// Package testenv gives tests what they need around them: a Docker engine, images
+// with interpreters, an engine of their own that they may kill, and a connection
+// that fails when they say so.
+//
+// What a machine does not have skips the test that asks for it, and fails it where
+// TASKRUNNER_REQUIRE_SERVICES=1 says that nothing may be skipped. Everything is taken
+// down at the end of the test. The package is for tests alone.
+package testenv
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/client"
+)
+
+// patience bounds the waits for what normally takes seconds at most; it matters
+// where something is broken.
+const patience = time.Minute
+
+// Docker returns a client of the engine that the environment names (DOCKER_HOST and
+// its like, or else this machine's), which has answered. It is closed at the end of
+// the test.
+func Docker(t testing.TB) *client.Client {
+	t.Helper()
+	cli := newClient(t, client.FromEnv)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := cli.Ping(ctx); err != nil {
+		missing(t, "no Docker engine answers: install and start one (on Debian: docker.io), or set DOCKER_HOST: %v", err)
+	}
+	return cli
+}
+
+// newClient returns a client that is closed at the end of the test.
+func newClient(t testing.TB, opts ...client.Opt) *client.Client {
+	t.Helper()
+	cli, err := client.NewClientWithOpts(append(opts, client.WithAPIVersionNegotiation())...)
+	if err != nil {
+		t.Fatalf("making a client of the engine: %v", err)
+	}
+	t.Cleanup(func() { _ = cli.Close() })
+	return cli
+}
+
+// missing ends a test that needs what this machine does not have.
+func missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("TASKRUNNER_REQUIRE_SERVICES") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
