@@ -23,7 +23,13 @@
 // ErrProtocol, bounds every wait, and never holds more than one frame.
 //
 // A launcher that can read the control group from outside takes usage from
-// there; see package cgroup.
+// there; see package cgroup. Another one takes what Ready counted off the result.
+//
+// A launcher that starts the supervisor itself installs the system call filter
+// before it does. Where somebody else starts it (a container engine), the
+// supervisor's one argument is the path of a file with the filter, see package
+// seccomp, as raw struct sock_filter: it is installed on all threads before Ready,
+// and without it there is no Ready.
 package runner
 
 //go:generate go run ./gen

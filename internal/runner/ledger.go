@@ -14,17 +14,19 @@ const maxCPUs = 8192
 // true, and hands the rest to the handlers.
 type ledger struct {
 	req       *Request
+	ready     Ready
 	h         Handlers
 	start     time.Time // before the request was sent
 	started   int       // steps
 	out, err  int64     // bytes of stdout and stderr that came
 	samples   int
-	sample    Sample // the last one
+	sample    Sample         // the last one
+	cpu       *time.Duration // the control group's CPU time as it was said last
 	cancelled atomic.Bool
 }
 
-func newLedger(req *Request, h Handlers) *ledger {
-	return &ledger{req: req, h: h, start: time.Now()}
+func newLedger(req *Request, ready Ready, h Handlers) *ledger {
+	return &ledger{req: req, ready: ready, h: h, start: time.Now(), cpu: ready.Counters.CPU}
 }
 
 // enter takes one frame. It returns the report once that has come.
@@ -93,10 +95,13 @@ func (l *ledger) enterSample(payload []byte) error {
 		return violation("samples came faster than they were asked for")
 	case s.At > elapsed || s.At < l.sample.At:
 		return violation("a sample's time cannot be")
-	case s.CPU != nil && (*s.CPU/maxCPUs > elapsed || l.sample.CPU != nil && *s.CPU < *l.sample.CPU):
+	case !l.plausible(s.CPU, elapsed):
 		return violation("a sample's CPU time cannot be")
 	}
 	l.sample = s
+	if s.CPU != nil {
+		l.cpu = s.CPU
+	}
 	if l.h.Sample != nil {
 		l.h.Sample(s)
 	}
@@ -128,11 +133,34 @@ func (l *ledger) enterResult(payload []byte) (*Report, error) {
 		return nil, violation("its count of the output is not the launcher's")
 	case r.Wall > elapsed:
 		return nil, violation("the task took longer than it ran")
-	case r.CPU/maxCPUs > elapsed || r.Counters.CPU != nil && *r.Counters.CPU/maxCPUs > elapsed:
+	case r.CPU/maxCPUs > elapsed:
 		return nil, violation("the task used more CPU time than there is")
+	case !l.plausible(r.Counters.CPU, elapsed):
+		return nil, violation("the control group's CPU time cannot be")
+	case fell(l.ready.Counters.PeakMemory, r.Counters.PeakMemory):
+		return nil, violation("the peak of the memory fell")
+	case fell(l.ready.Counters.OOMKills, r.Counters.OOMKills):
+		return nil, violation("the count of processes killed for want of memory fell")
 	}
 	return r, nil
 }
+
+// plausible reports whether the control group can have used this much CPU time by
+// now: no less than it was said to have before, and since Ready no more than there
+// is. What it had used by then was before the ledger's clock.
+func (l *ledger) plausible(cpu *time.Duration, elapsed time.Duration) bool {
+	if cpu == nil {
+		return true
+	}
+	used := *cpu
+	if l.ready.Counters.CPU != nil {
+		used -= *l.ready.Counters.CPU
+	}
+	return !fell(l.cpu, cpu) && used/maxCPUs <= elapsed
+}
+
+// fell reports whether a counter that only grows is known to be less than before.
+func fell[T ~int64](before, now *T) bool { return before != nil && now != nil && *now < *before }
 
 // elapsed is how long the task can have run at most: what the launcher's clock
 // says, and a little because the supervisor's may be another machine's.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -25,8 +26,10 @@ import (
 
 const (
 	stageVar = "RUNNER_TEST_STAGE"
+	userVar  = "RUNNER_TEST_USER"
 	workDir  = "/tmp/work"
-	testUID  = 64_321
+	// filterPath is where a sandbox's system call filter lies, if it has one.
+	filterPath = "/tmp/filter"
 )
 
 func TestMain(m *testing.M) {
@@ -42,7 +45,17 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// user is that of the last sandbox. Each has its own, since the kernel counts
+// processes by user.
+var user atomic.Int32
+
+func init() { user.Store(64_321) }
+
 func stage(maxProcs string) error {
+	uid, err := strconv.Atoi(os.Getenv(userVar))
+	if err != nil {
+		return err
+	}
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
 	}
@@ -52,7 +65,14 @@ func stage(maxProcs string) error {
 	if err := syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, "size=24m,mode=1777"); err != nil {
 		return fmt.Errorf("mounting /tmp: %w", err)
 	}
-	if err := errors.Join(os.Mkdir(workDir, 0o700), os.Chown(workDir, testUID, testUID)); err != nil {
+	if err := errors.Join(os.Mkdir(workDir, 0o700), os.Chown(workDir, uid, uid)); err != nil {
+		return err
+	}
+	filter, err := io.ReadAll(os.NewFile(4, "the filter"))
+	if err == nil {
+		err = os.WriteFile(filterPath, filter, 0o444)
+	}
+	if err != nil {
 		return err
 	}
 	if n, err := strconv.ParseUint(maxProcs, 10, 64); err != nil {
@@ -63,10 +83,10 @@ func stage(maxProcs string) error {
 			return err
 		}
 	}
-	if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(testUID), syscall.Setuid(testUID)); err != nil {
+	if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(uid), syscall.Setuid(uid)); err != nil {
 		return err
 	}
-	return syscall.Exec("/proc/self/fd/3", []string{"supervisor"}, nil)
+	return syscall.Exec("/proc/self/fd/3", append([]string{"supervisor"}, os.Args[1:]...), nil)
 }
 
 // supervisorFile returns the path of the embedded supervisor.
@@ -116,6 +136,12 @@ func newSandbox(t testing.TB, maxProcs int) *sandbox {
 // launch starts a supervisor and returns its stdin and stdout.
 func launch(t testing.TB, maxProcs int) (io.WriteCloser, io.ReadCloser, *sandbox) {
 	t.Helper()
+	return launchWith(t, maxProcs, nil)
+}
+
+// launchWith gives the supervisor arguments, and puts a filter at filterPath.
+func launchWith(t testing.TB, maxProcs int, filter []byte, args ...string) (io.WriteCloser, io.ReadCloser, *sandbox) {
+	t.Helper()
 	needRoot(t)
 	path, err := supervisorFile()
 	require.NoError(t, err)
@@ -125,9 +151,17 @@ func launch(t testing.TB, maxProcs int) (io.WriteCloser, io.ReadCloser, *sandbox
 	self, err := os.Executable()
 	require.NoError(t, err)
 
-	s := &sandbox{cmd: exec.Command(self), log: new(syncBuffer)}
-	s.cmd.Env = []string{stageVar + "=" + strconv.Itoa(maxProcs)}
-	s.cmd.ExtraFiles = []*os.File{binary}
+	filterFile, err := os.Create(filepath.Join(t.TempDir(), "filter"))
+	require.NoError(t, err)
+	defer filterFile.Close()
+	_, err = filterFile.Write(filter)
+	require.NoError(t, err)
+	_, err = filterFile.Seek(0, io.SeekStart)
+	require.NoError(t, err)
+
+	s := &sandbox{cmd: exec.Command(self, args...), log: new(syncBuffer)}
+	s.cmd.Env = []string{stageVar + "=" + strconv.Itoa(maxProcs), userVar + "=" + strconv.Itoa(int(user.Add(1)))}
+	s.cmd.ExtraFiles = []*os.File{binary, filterFile}
 	s.cmd.Stderr = s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC}
 	stdin, err := s.cmd.StdinPipe()

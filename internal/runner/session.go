@@ -95,7 +95,8 @@ type Session struct {
 	stdin       io.Writer
 	closeStdin  func() error
 	closeStdout func() error
-	ready, used bool
+	ready       *Ready // nil until it has come
+	used        bool
 }
 
 // NewSession returns a session with the supervisor whose stdin and stdout these
@@ -129,12 +130,12 @@ func (s *Session) Ready(ctx context.Context) (Ready, error) {
 		_ = s.Close()
 		return Ready{}, fmt.Errorf("waiting for the supervisor: %w", err)
 	}
-	s.ready = true
+	s.ready = &ready
 	return ready, nil
 }
 
 func (s *Session) awaitReady() (Ready, error) {
-	if s.ready || s.used {
+	if s.ready != nil || s.used {
 		return Ready{}, errUsed
 	}
 	t, payload, err := s.frames.next()
@@ -170,7 +171,7 @@ func (s *Session) Run(ctx context.Context, req *Request, h Handlers) (*Report, e
 	if err != nil {
 		return nil, invalid(err)
 	}
-	if !s.ready {
+	if s.ready == nil {
 		if _, err := s.Ready(ctx); err != nil {
 			return nil, err
 		}
@@ -180,7 +181,7 @@ func (s *Session) Run(ctx context.Context, req *Request, h Handlers) (*Report, e
 	}
 	s.used = true
 
-	book := newLedger(req, h)
+	book := newLedger(req, *s.ready, h)
 	dog := newWatchdog(patience(req), func() { _ = s.Close() })
 	defer dog.pause()
 	stop := context.AfterFunc(ctx, func() {

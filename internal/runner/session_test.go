@@ -22,8 +22,14 @@ import (
 // These tests play the supervisor themselves, on the test's own clock, so that it can
 // lie, die and be silent.
 
-// ready is the frame that every supervisor starts with.
-var ready = frame.AppendReady(nil, frame.Ready{Threads: 9})
+// ready is the frame that every supervisor starts with. What made the sandbox was
+// counted, too.
+var (
+	hello = runner.Ready{Threads: 9, Counters: cgroup.Counters{
+		CPU: new(time.Minute), Memory: new(int64(1 << 20)), PeakMemory: new(int64(4 << 20)), OOMKills: new(int64(1)),
+	}}
+	ready = frame.AppendReady(nil, hello)
+)
 
 // request is what the lying supervisors are asked to do.
 func request() *runner.Request {
@@ -89,7 +95,7 @@ func stdout(text string) []byte { return data(frame.TypeStdout, text) }
 func stderr(text string) []byte { return data(frame.TypeStderr, text) }
 
 func sample(at time.Duration) []byte {
-	return frame.AppendSample(nil, frame.Sample{At: at, CPU: new(at)})
+	return frame.AppendSample(nil, frame.Sample{At: at, CPU: new(time.Minute + at)})
 }
 
 func TestATrueStoryIsBelieved(t *testing.T) {
@@ -97,7 +103,7 @@ func TestATrueStoryIsBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		want := runner.Report{
 			End: runner.EndExit, Step: 1, ExitCode: 7, Wall: 2 * time.Second, CPU: time.Second, StdoutBytes: 30, StderrBytes: 5,
-			Counters: cgroup.Counters{CPU: new(time.Second), OOMKills: new(int64(0))},
+			Counters: cgroup.Counters{CPU: new(time.Minute + 2*time.Second), PeakMemory: new(int64(4 << 20)), OOMKills: new(int64(1))},
 		}
 		s := pretend(t, func(say func(...[]byte), _ io.Reader) {
 			say(started(0), stderr("warn"))
@@ -106,7 +112,7 @@ func TestATrueStoryIsBelieved(t *testing.T) {
 		})
 		got, err := s.Ready(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, runner.Ready{Threads: 9}, got)
+		assert.Equal(t, hello, got)
 
 		var story []string
 		report, err := s.Run(t.Context(), request(), runner.Handlers{
@@ -164,7 +170,8 @@ func TestALieIsAProtocolViolation(t *testing.T) {
 		"a sample before any step":           {[][]byte{sample(0)}, "nobody asked"},
 		"a sample from the future":           {[][]byte{both, sample(time.Hour)}, "time cannot be"},
 		"a sample from the past":             {[][]byte{both, sample(3), sample(2)}, "time cannot be"},
-		"CPU time that shrinks":              {[][]byte{both, sample(3), frame.AppendSample(nil, frame.Sample{At: 3, CPU: new(time.Duration(2))})}, "CPU time cannot be"},
+		"CPU time that shrinks":              {[][]byte{both, sample(3), frame.AppendSample(nil, frame.Sample{At: 3, CPU: new(time.Minute + 2)})}, "CPU time cannot be"},
+		"CPU time that shrank since Ready":   {[][]byte{both, frame.AppendSample(nil, frame.Sample{At: 3, CPU: new(time.Minute - 1)})}, "CPU time cannot be"},
 		"CPU time of an impossible machine":  {[][]byte{both, frame.AppendSample(nil, frame.Sample{At: 3, CPU: new(10_000 * time.Hour)})}, "CPU time cannot be"},
 		"a flood of samples":                 {[][]byte{both, sample(1), sample(2), sample(3), sample(4)}, "faster"},
 		"a result of nothing":                {[][]byte{result(exit)}, "which cannot be"},
@@ -178,7 +185,11 @@ func TestALieIsAProtocolViolation(t *testing.T) {
 		"output that is not counted":         {[][]byte{both, stderr("x"), result(exit)}, "count of the output"},
 		"a longer time than there was":       {[][]byte{both, change(func(r *runner.Report) { r.Wall = time.Minute })}, "longer than it ran"},
 		"more CPU time than there is":        {[][]byte{both, change(func(r *runner.Report) { r.CPU = 100_000 * time.Hour })}, "more CPU time"},
-		"a counter beyond that":              {[][]byte{both, change(func(r *runner.Report) { r.Counters.CPU = new(100_000 * time.Hour) })}, "more CPU time"},
+		"a counter beyond that":              {[][]byte{both, change(func(r *runner.Report) { r.Counters.CPU = new(100_000 * time.Hour) })}, "CPU time cannot be"},
+		"a counter below that of Ready":      {[][]byte{both, change(func(r *runner.Report) { r.Counters.CPU = new(time.Minute - 1) })}, "CPU time cannot be"},
+		"a counter below that of a sample":   {[][]byte{both, sample(1), frame.AppendSample(nil, frame.Sample{At: 2}), change(func(r *runner.Report) { r.Counters.CPU = new(time.Minute) })}, "CPU time cannot be"},
+		"a lower peak than before the task":  {[][]byte{both, change(func(r *runner.Report) { r.Counters.PeakMemory = new(int64(4<<20 - 1)) })}, "peak of the memory fell"},
+		"fewer kills than before the task":   {[][]byte{both, change(func(r *runner.Report) { r.Counters.OOMKills = new(int64(0)) })}, "killed for want of memory fell"},
 		"bytes in one piece with the result": {[][]byte{both, append(result(exit), 0)}, "follow the result"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,6 +204,30 @@ func TestALieIsAProtocolViolation(t *testing.T) {
 				assert.ErrorIs(t, err, runner.ErrProtocol)
 				assert.ErrorContains(t, err, c.about)
 			})
+		})
+	}
+}
+
+// A group that others used before may have counted more than the task can have.
+func TestWhatWasCountedBeforeReadyIsNotTheTasks(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		used time.Duration
+		want error
+	}{
+		"used by nobody since":              {0, nil},
+		"used a little since":               {time.Second, nil},
+		"used more than can be since Ready": {100_000 * time.Hour, runner.ErrProtocol},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := 200_000 * time.Hour
+			said := frame.AppendReady(nil, runner.Ready{Threads: 1, Counters: cgroup.Counters{CPU: &before}})
+			said = append(said, started(0)...)
+			said = append(said, result(runner.Report{End: runner.EndExit, ExitCode: 1, Counters: cgroup.Counters{CPU: new(before + c.used)}})...)
+			s := runner.NewSession(nopCloser{io.Discard}, io.NopCloser(bytes.NewReader(said)))
+			_, err := s.Run(t.Context(), request(), runner.Handlers{})
+			assert.ErrorIs(t, err, c.want)
 		})
 	}
 }
@@ -340,7 +375,7 @@ func TestReadyRefusesWhatIsNotReady(t *testing.T) {
 		"half of it":                {ready[:4], runner.ErrLost},
 		"another frame":             {started(0), runner.ErrProtocol},
 		"a message of another tool": {[]byte("exec format error\n"), runner.ErrProtocol},
-		"another version":           {append(append([]byte{}, ready[:frame.HeaderSize]...), 0, 99, 0, 9), runner.ErrProtocol},
+		"another version":           {data(frame.TypeReady, "\x00\x63"+string(ready[frame.HeaderSize+2:])), runner.ErrProtocol},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -87,6 +88,37 @@ func TestFilesAreWrittenAsTheyWereGiven(t *testing.T) {
 	}
 	o := run(t, req)
 	assert.Equal(t, "main\ndata\nmain.txt 644\na 755\na/b 755\na/b/data 600\na/tool 755\ntool\n", o.stdout, o.stderr)
+}
+
+func TestAWorkFolderThatIsNotThereIsMade(t *testing.T) {
+	t.Parallel()
+	req := shell("pwd; stat -c '%a %u' .; id -u; cat a/b")
+	req.WorkDir = workDir + "/new"
+	req.Files = []runner.File{{Path: "a/b", Mode: 0o600, Content: []byte("file\n")}}
+	o := run(t, req)
+	uid := strings.Fields(o.stdout)[2]
+	assert.Equal(t, workDir+"/new\n700 "+uid+"\n"+uid+"\nfile\n", o.stdout, o.stderr)
+}
+
+func TestAWorkFolderThatCannotBeMadeSaysWhy(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ dir, message string }{
+		"without its parent":         {"/tmp/no/such", "/tmp/no/such: no such file or directory"},
+		"where nothing can be made":  {"/proc/work", "/proc/work: no such file or directory"},
+		"where the user may not":     {"/etc/work", "/etc/work: permission denied"},
+		"in the place of a file":     {"/etc/passwd", "/etc/passwd: not a directory"},
+		"below what is not a folder": {"/etc/passwd/work", "/etc/passwd/work: not a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			req := shell("echo never")
+			req.WorkDir = c.dir
+			req.Files = []runner.File{{Path: "a", Mode: 0o600}}
+			o := run(t, req)
+			assert.Equal(t, runner.EndNotStarted, o.End)
+			assert.Equal(t, c.message, o.Message)
+		})
+	}
 }
 
 func TestLargeFilesDoNotStayInTheSupervisorsMemory(t *testing.T) {
@@ -505,7 +537,7 @@ func TestARequestThatIsNotOneEndsTheSupervisor(t *testing.T) {
 			require.NoError(t, stdin.Close())
 			said, err := io.ReadAll(stdout)
 			require.NoError(t, err)
-			assert.Len(t, said, len(ready), "Ready and nothing else")
+			assert.Empty(t, behindReady(t, said), "Ready and nothing else")
 			err = s.cmd.Wait()
 			if c.log == "" {
 				assert.NoError(t, err)
@@ -528,11 +560,23 @@ func TestBytesBehindTheRequestEndTheTask(t *testing.T) {
 	require.NoError(t, err)
 	said, err := io.ReadAll(stdout)
 	require.NoError(t, err)
-	want := frame.HeaderSize + 1 // of End in the result
-	behind := len(ready) + len(frame.AppendStarted(nil, 0)) + want
-	require.Greater(t, len(said), behind)
-	assert.Equal(t, byte(runner.EndCancelled), said[behind-1])
+	result, begins := bytes.CutPrefix(behindReady(t, said), frame.AppendStarted(nil, 0))
+	require.True(t, begins)
+	require.Greater(t, len(result), frame.HeaderSize)
+	assert.Equal(t, byte(runner.EndCancelled), result[frame.HeaderSize])
 	assert.NoError(t, s.cmd.Wait())
+}
+
+// behindReady returns what a supervisor said after its Ready.
+func behindReady(t *testing.T, said []byte) []byte {
+	t.Helper()
+	kind, size, err := frame.ParseHeader(said)
+	require.NoError(t, err)
+	require.Equal(t, frame.TypeReady, kind)
+	require.GreaterOrEqual(t, len(said), frame.HeaderSize+size)
+	_, err = frame.ParseReady(said[frame.HeaderSize:][:size])
+	require.NoError(t, err)
+	return said[frame.HeaderSize+size:]
 }
 
 func TestALauncherThatGoesAwayEndsTheTask(t *testing.T) {
@@ -540,7 +584,7 @@ func TestALauncherThatGoesAwayEndsTheTask(t *testing.T) {
 	f, err := frame.AppendRequest(nil, shell("yes"))
 	require.NoError(t, err)
 	stdin, stdout, s := launch(t, 0)
-	_, err = io.ReadFull(stdout, make([]byte, len(ready)))
+	_, err = stdout.Read(make([]byte, 1)) // it is there
 	require.NoError(t, err)
 	require.NoError(t, stdout.Close())
 	_, err = stdin.Write(f)

@@ -16,7 +16,7 @@ package frame
 
 // Version is the protocol's version. Both sides refuse any other one: the
 // launcher carries the supervisor that it talks to.
-const Version = 1
+const Version = 2
 
 // Type says what a frame is.
 type Type uint8

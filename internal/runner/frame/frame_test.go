@@ -217,9 +217,11 @@ func fullResult() *Result {
 
 func TestReportsSurviveTheWire(t *testing.T) {
 	t.Parallel()
-	ready, err := ParseReady(payload(t, TypeReady, AppendReady(nil, Ready{Threads: 9})))
-	require.NoError(t, err)
-	assert.Equal(t, Ready{Threads: 9}, ready)
+	for _, want := range []Ready{{Threads: 9}, {Threads: 1, Counters: fullResult().Counters}} {
+		ready, err := ParseReady(payload(t, TypeReady, AppendReady(nil, want)))
+		require.NoError(t, err)
+		assert.Equal(t, want, ready)
+	}
 
 	step, err := ParseStarted(payload(t, TypeStarted, AppendStarted(nil, 3)))
 	require.NoError(t, err)
@@ -282,6 +284,7 @@ func TestReportsThatCannotBeAreRefused(t *testing.T) {
 		"negative memory":               result(func(r *Result) { r.Counters.PeakMemory = new(int64(-1)) }),
 		"trailing bytes in a result":    append(AppendResult(nil, fullResult()), 0),
 		"a ready without threads":       AppendReady(nil, Ready{}),
+		"a ready with negative counts":  AppendReady(nil, Ready{Threads: 1, Counters: cgroup.Counters{OOMKills: new(int64(-1))}}),
 		"trailing bytes in a ready":     append(AppendReady(nil, Ready{Threads: 1}), 0),
 		"step 8 started":                AppendStarted(nil, MaxSteps),
 		"trailing bytes in a started":   append(AppendStarted(nil, 0), 0),
@@ -351,6 +354,7 @@ func FuzzParseRequest(f *testing.F) {
 // What the launcher accepts has this one encoding.
 func FuzzParseReport(f *testing.F) {
 	f.Add(AppendReady(nil, Ready{Threads: 9}))
+	f.Add(AppendReady(nil, Ready{Threads: 9, Counters: fullResult().Counters}))
 	f.Add(AppendStarted(nil, 1))
 	f.Add(AppendSample(nil, Sample{At: 1, CPU: new(time.Second)}))
 	f.Add(AppendResult(nil, fullResult()))

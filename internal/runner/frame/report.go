@@ -20,6 +20,10 @@ const MaxMessage = 1024
 type Ready struct {
 	// Threads is how many threads it has.
 	Threads int
+	// Counters are those of its control group, as they are seen from inside, at
+	// that moment. Whatever made the sandbox may have been counted there before, so
+	// that a launcher without a view from outside takes them off the result's.
+	Counters cgroup.Counters
 }
 
 // Sample is one look at the control group.
@@ -81,6 +85,7 @@ func AppendReady(b []byte, r Ready) []byte {
 	return appendFrame(b, TypeReady, func(e *encoder) {
 		e.u16(Version)
 		e.u16(uint16(r.Threads))
+		counters(e, r.Counters)
 	})
 }
 
@@ -90,9 +95,13 @@ func ParseReady(payload []byte) (Ready, error) {
 	if v := d.u16(); d.err == nil && v != Version {
 		return Ready{}, &Error{"ready", "is of an unknown version"}
 	}
-	r := Ready{Threads: int(d.u16())}
-	if d.err == nil && r.Threads == 0 {
+	r := Ready{Threads: int(d.u16()), Counters: takeCounters(&d)}
+	switch {
+	case d.err != nil:
+	case r.Threads == 0:
 		d.fail("has no threads")
+	case negativeCounters(r.Counters):
+		d.fail("has a negative value")
 	}
 	if err := d.end(); err != nil {
 		return Ready{}, err
@@ -165,10 +174,7 @@ func AppendResult(b []byte, r *Result) []byte {
 		e.i64(int64(r.CPU))
 		e.i64(r.StdoutBytes)
 		e.i64(r.StderrBytes)
-		optional(e, r.Counters.CPU)
-		optional(e, r.Counters.Memory)
-		optional(e, r.Counters.PeakMemory)
-		optional(e, r.Counters.OOMKills)
+		counters(e, r.Counters)
 	})
 }
 
@@ -185,12 +191,7 @@ func ParseResult(payload []byte) (*Result, error) {
 		CPU:         time.Duration(d.i64()),
 		StdoutBytes: d.i64(),
 		StderrBytes: d.i64(),
-		Counters: cgroup.Counters{
-			CPU:        takeOptional[time.Duration](&d),
-			Memory:     takeOptional[int64](&d),
-			PeakMemory: takeOptional[int64](&d),
-			OOMKills:   takeOptional[int64](&d),
-		},
+		Counters:    takeCounters(&d),
 	}
 	if err := d.end(); err != nil {
 		return nil, err
@@ -202,7 +203,6 @@ func ParseResult(payload []byte) (*Result, error) {
 }
 
 func (r *Result) validate() error {
-	c := r.Counters
 	switch {
 	case r.End < EndExit || r.End > EndNotStarted:
 		return &Error{"result", "has an end that does not exist"}
@@ -218,8 +218,7 @@ func (r *Result) validate() error {
 		return &Error{"result", "has a message that is not UTF-8"}
 	case r.End == EndNotStarted && r.Message == "":
 		return &Error{"result", "lacks its message"}
-	case r.Wall < 0, r.CPU < 0, r.StdoutBytes < 0, r.StderrBytes < 0,
-		negative(c.CPU), negative(c.Memory), negative(c.PeakMemory), negative(c.OOMKills):
+	case r.Wall < 0, r.CPU < 0, r.StdoutBytes < 0, r.StderrBytes < 0, negativeCounters(r.Counters):
 		return &Error{"result", "has a negative value"}
 	}
 	return nil
@@ -236,7 +235,27 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
+func counters(e *encoder, c cgroup.Counters) {
+	optional(e, c.CPU)
+	optional(e, c.Memory)
+	optional(e, c.PeakMemory)
+	optional(e, c.OOMKills)
+}
+
+func takeCounters(d *decoder) cgroup.Counters {
+	return cgroup.Counters{
+		CPU:        takeOptional[time.Duration](d),
+		Memory:     takeOptional[int64](d),
+		PeakMemory: takeOptional[int64](d),
+		OOMKills:   takeOptional[int64](d),
+	}
+}
+
 func negative[T ~int64](v *T) bool { return v != nil && *v < 0 }
+
+func negativeCounters(c cgroup.Counters) bool {
+	return negative(c.CPU) || negative(c.Memory) || negative(c.PeakMemory) || negative(c.OOMKills)
+}
 
 func appendFrame(b []byte, t Type, payload func(*encoder)) []byte {
 	start := len(b)

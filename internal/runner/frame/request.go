@@ -20,8 +20,9 @@ const (
 
 // Request is everything that a supervisor is told. It gets one, and no other.
 type Request struct {
-	// WorkDir is the absolute path of the folder that Files go into. It exists
-	// and the supervisor may write to it.
+	// WorkDir is the absolute path of the folder that Files go into. One that is
+	// not there is made, for the supervisor's user alone; its parent exists. The
+	// supervisor may write to it.
 	WorkDir string
 	// Files are created in WorkDir, with the folders that they need.
 	Files []File

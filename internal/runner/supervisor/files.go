@@ -9,6 +9,15 @@ import (
 	"github.com/task-runner/task-runner/internal/runner/frame"
 )
 
+// makeWorkDir makes the folder dir, if there is nothing of that name; its parent is
+// there.
+func makeWorkDir(dir string) error {
+	if err := syscall.Mkdir(dir, 0o700); err != nil && err != syscall.EEXIST {
+		return &problem{dir, err}
+	}
+	return nil
+}
+
 // writeFiles creates the files below dir with the folders that they need. It
 // follows no link and replaces no file: the paths come from whoever sent the task.
 func writeFiles(dir string, files []frame.File) error {

@@ -51,7 +51,11 @@ func main() {
 	guard := raiseGuard()
 	group := cgroup.Find("/")
 	threads := makeThreads()
-	if err := writeAll(toLauncher, frame.AppendReady(nil, frame.Ready{Threads: threads})); err != nil {
+	if filter := argument(); filter != "" {
+		installFilter(filter)
+	}
+	ready := frame.Ready{Threads: threads, Counters: group.Read()}
+	if err := writeAll(toLauncher, frame.AppendReady(nil, ready)); err != nil {
 		die("writing Ready: " + err.Error())
 	}
 

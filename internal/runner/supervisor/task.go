@@ -40,7 +40,10 @@ func newTask(req *frame.Request, group *cgroup.Reader, g guard) *task {
 // run carries the task out and puts its result into the outbox.
 func (t *task) run(release func()) {
 	result := frame.Result{ExitCode: -1}
-	err := writeFiles(t.req.WorkDir, t.req.Files)
+	err := makeWorkDir(t.req.WorkDir)
+	if err == nil {
+		err = writeFiles(t.req.WorkDir, t.req.Files)
+	}
 	release()
 	if err == nil {
 		err = setRlimits(t.req.Rlimits)
