@@ -70,7 +70,7 @@ func output(t *testing.T, cli *client.Client, image string, command ...string) s
 // create makes a container that is removed at the end of the test.
 func create(t *testing.T, cli *client.Client, image string, command ...string) string {
 	t.Helper()
-	made, err := cli.ContainerCreate(t.Context(), &container.Config{Image: image, Entrypoint: command, OpenStdin: true},
+	made, err := cli.ContainerCreate(t.Context(), &container.Config{Image: image, Entrypoint: command, OpenStdin: true, StdinOnce: true},
 		&container.HostConfig{NetworkMode: "none"}, nil, nil, "")
 	require.NoError(t, err)
 	t.Cleanup(func() {
