@@ -24,7 +24,7 @@ import (
 // use.
 type Daemon struct {
 	ns     *namespace
-	dir    string // short, since a socket's path may have about a hundred bytes
+	dir    string
 	cgroup string // the name of the group of all its containers
 
 	process *exec.Cmd
@@ -40,12 +40,10 @@ func Dockerd(t testing.TB) *Daemon {
 	if _, err := exec.LookPath("dockerd"); err != nil {
 		missing(t, "an engine of its own needs dockerd (on Debian: docker.io): %v", err)
 	}
-	dir, err := os.MkdirTemp("", "dockerd")
-	if err != nil {
-		t.Fatalf("making a folder for the engine: %v", err)
-	}
+	dir := socketDir(t)
 	d := &Daemon{dir: dir, cgroup: "taskrunner-test-" + filepath.Base(dir)}
 	t.Cleanup(func() { d.remove(t) })
+	var err error
 	if d.ns, err = newNamespace(); err != nil {
 		t.Fatalf("making namespaces for the engine: %v", err)
 	}
@@ -96,7 +94,7 @@ func (d *Daemon) Start(t testing.TB) {
 	defer func() { _ = log.Close() }()
 	// Its /run is empty and its own: there it keeps its state, and finds no containerd
 	// but the one that it starts.
-	d.process = exec.Command("dockerd",
+	d.process = exec.CommandContext(context.Background(), "dockerd",
 		"--config-file="+d.path("daemon.json"), "--host="+d.Host(), "--data-root="+d.path("data"),
 		"--exec-root=/run/docker", "--pidfile=/run/docker.pid",
 		"--cgroup-parent=/"+d.cgroup, "--exec-opt=native.cgroupdriver=cgroupfs",
@@ -165,7 +163,7 @@ func (d *Daemon) end(t testing.TB, sig syscall.Signal) {
 	}
 }
 
-// remove ends everything and leaves nothing.
+// remove ends everything and leaves nothing but the folder.
 func (d *Daemon) remove(t testing.TB) {
 	t.Helper()
 	if d.ns != nil {
@@ -182,9 +180,6 @@ func (d *Daemon) remove(t testing.TB) {
 	}
 	if err := removeCgroups(d.cgroup); err != nil {
 		t.Errorf("removing the engine's control groups: %v", err)
-	}
-	if err := os.RemoveAll(d.dir); err != nil {
-		t.Errorf("removing the engine's folder: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ read -r`
 
 func newNamespace() (*namespace, error) {
 	var said strings.Builder
-	n := &namespace{first: exec.Command("bash", "-c", firstProcess), pidfd: -1}
+	n := &namespace{first: exec.CommandContext(context.Background(), "bash", "-c", firstProcess), pidfd: -1}
 	n.first.Stderr = &said
 	n.first.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,

@@ -2,10 +2,10 @@ package testenv
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -36,23 +36,17 @@ func Proxy(t testing.TB, target string) *FaultyProxy {
 	if err != nil {
 		t.Fatalf("reading the engine's address: %v", err)
 	}
-	// Short, since a socket's path may have about a hundred bytes.
-	dir, err := os.MkdirTemp("", "proxy")
-	if err != nil {
-		t.Fatalf("making a folder for the proxy: %v", err)
-	}
 	p := &FaultyProxy{
-		dial:   func() (net.Conn, error) { return net.Dial(engine.Scheme, engine.Host) },
-		socket: filepath.Join(dir, "docker.sock"),
+		dial: func() (net.Conn, error) {
+			return new(net.Dialer).DialContext(context.Background(), engine.Scheme, engine.Host)
+		},
+		socket: filepath.Join(socketDir(t), "docker.sock"),
 		links:  map[*link]struct{}{},
 	}
 	t.Cleanup(func() {
 		p.Refuse()
 		p.Cut()
 		p.wg.Wait()
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("removing the proxy's folder: %v", err)
-		}
 	})
 	p.Accept(t)
 	return p
@@ -116,7 +110,7 @@ func (p *FaultyProxy) Accept(t testing.TB) {
 	if p.listener != nil {
 		return
 	}
-	listener, err := net.Listen("unix", p.socket)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", p.socket)
 	if err != nil {
 		t.Fatalf("listening for the engine's clients: %v", err)
 	}

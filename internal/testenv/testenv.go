@@ -45,6 +45,21 @@ func newClient(t testing.TB, opts ...client.Opt) *client.Client {
 	return cli
 }
 
+// socketDir returns a folder that is removed at the end of the test.
+func socketDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "testenv") //nolint:usetesting // a socket's path is short, the test's own folder's may not be
+	if err != nil {
+		t.Fatalf("making a folder for a socket: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("removing the folder of a socket: %v", err)
+		}
+	})
+	return dir
+}
+
 // missing ends a test that needs what this machine does not have.
 func missing(t testing.TB, format string, args ...any) {
 	t.Helper()
