@@ -4,13 +4,16 @@
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 30s
 
-.PHONY: help run test race lint fmt generate bench fuzz
+.PHONY: help run images test race lint fmt generate bench fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: ## start API and web page on this machine
 	go run ./apps/taskrunner
+
+images: ## make the images that the tests of containers run
+	.ci/images
 
 test: ## all tests; those of the sandbox need Linux and root
 	go test ./...
