@@ -30,5 +30,9 @@
 // mean something, so that it ignores the high half; a filter that looked at the
 // high half would take 16|1<<32 for something else than the kernel does.
 //
+// Profile is the same policy in the coarser language of container engines, for a
+// sandbox that one of them makes: there it is the first wall, and Filter, which the
+// supervisor installs before any program starts, the exact second one.
+//
 // What lies behind a pointer cannot be inspected without a race, and is not.
 package seccomp

@@ -46,12 +46,13 @@ const (
 // machine is an architecture that has a policy.
 type machine struct {
 	audit uint32 // AUDIT_ARCH_* of linux/audit.h
+	scmp  string // SCMP_ARCH_*, as profiles name it
 	calls []call // sorted by number
 }
 
 var machines = map[string]machine{
-	"amd64": {audit: 0xc000003e, calls: callsAMD64},
-	"arm64": {audit: 0xc00000b7, calls: callsARM64},
+	"amd64": {audit: 0xc000003e, scmp: "SCMP_ARCH_X86_64", calls: callsAMD64},
+	"arm64": {audit: 0xc00000b7, scmp: "SCMP_ARCH_AARCH64", calls: callsARM64},
 }
 
 // Filter returns the policy for programs of the architecture goarch ("amd64" or
