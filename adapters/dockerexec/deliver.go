@@ -67,7 +67,7 @@ func (p *payload) deliver(ctx context.Context, cli client.APIClient) error {
 	d := &delivery{
 		payload: p, cli: cli, clock: clock, id: id,
 		// A tag of its own, since a second image would take a common one away.
-		image: "taskrunner-runner:" + id,
+		image: strings.TrimSuffix(runnerPrefix, "-") + ":" + strings.TrimPrefix(p.volume, runnerPrefix) + "-" + id,
 		labels: map[string]string{
 			labelRole:     roleRunner,
 			labelExecutor: id, // there is no executor yet; this is as good
@@ -190,7 +190,7 @@ func (d *delivery) look(ctx context.Context) (state, error) {
 
 // mount makes a container with the volume.
 func (d *delivery) mount(ctx context.Context) (id string, err error) {
-	id, err = d.create(ctx, "", mount.Mount{
+	id, err = d.create(ctx, d.volume+"-"+d.id, mount.Mount{
 		Type: mount.TypeVolume, Source: d.volume, Target: runnerFolder,
 		VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: volumeLabels()},
 	})
@@ -339,7 +339,8 @@ func pause(ctx context.Context) error {
 }
 
 // fill makes the volume, unless it is there and empty, and puts the payload into it.
-func (d *delivery) fill(ctx context.Context) error {
+// If that fails, no volume stays that is not whole.
+func (d *delivery) fill(ctx context.Context) (err error) {
 	if _, err := d.cli.VolumeCreate(ctx, volume.CreateOptions{Name: d.volume, Driver: "local", Labels: volumeLabels()}); err != nil {
 		return fmt.Errorf("creating the volume %s: %w", d.volume, err)
 	}
@@ -347,6 +348,14 @@ func (d *delivery) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			ctx, cancel := cleaning(ctx)
+			defer cancel()
+			_ = d.remove(ctx, id)
+			_ = d.cli.VolumeRemove(ctx, d.volume, false) // or the next delivery does
+		}
+	}()
 	if err := d.cli.CopyToContainer(ctx, id, runnerFolder, bytes.NewReader(d.archive), container.CopyToContainerOptions{}); err != nil {
 		return fmt.Errorf("filling the volume %s: %w", d.volume, err)
 	}
@@ -357,10 +366,15 @@ func (d *delivery) fill(ctx context.Context) error {
 	return err
 }
 
+// cleaning returns a context for taking things away, also after ctx has ended.
+func cleaning(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+}
+
 // clean removes every helper, also one of which the engine's answer was lost. What
 // it cannot remove the reaper does.
 func (d *delivery) clean(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	ctx, cancel := cleaning(ctx)
 	defer cancel()
 	mine := filters.NewArgs(filters.Arg("label", labelExecutor+"="+d.id))
 	containers, _ := d.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
