@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -132,18 +133,25 @@ func (p Place) Request(job ports.Job) *Request {
 	}
 	env := environment(p.env(), lang.Env, spec.Env)
 	if len(lang.Compile) > 0 {
-		timeout := lang.CompileTimeout
-		if timeout == 0 {
-			timeout = defaultCompileTimeout
-		}
 		req.Steps = append(req.Steps, Step{
-			Name: "compile", Argv: command(lang.Compile, entrypoint, nil), Env: env, Timeout: timeout,
+			Name: "compile", Argv: command(lang.Compile, entrypoint, nil), Env: env,
+			Timeout: cmp.Or(lang.CompileTimeout, defaultCompileTimeout),
 		})
 	}
 	req.Steps = append(req.Steps, Step{
 		Name: "run", Argv: command(lang.Run, entrypoint, spec.Args), Env: env, Timeout: spec.Limits.Timeout,
 	})
 	return req
+}
+
+// Patience is how long a supervisor may take for the job, the time that the
+// launcher's handlers take not counted.
+func Patience(job ports.Job) time.Duration {
+	d := setupGrace + job.Spec.Limits.Timeout
+	if len(job.Language.Compile) > 0 {
+		d += cmp.Or(job.Language.CompileTimeout, defaultCompileTimeout)
+	}
+	return d
 }
 
 // FilesSize returns the size in bytes of the files of the request.

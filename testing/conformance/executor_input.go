@@ -157,7 +157,8 @@ rm main.sh; echo x > "$TMPDIR"/file; echo y > /tmp/other; rm -r made; echo end`)
 		assert.Equal(t, "old\nmore\nnew\nend\n", r.stdout, "%s", r.stderr)
 	}},
 	{"an interpreter may be named without its path", func(t *testing.T, b *execBench) {
-		job := b.job(ports.Language{Name: "cat", Source: "text", Run: []string{"cat", "-u", ports.EntrypointArg}}, "the text")
+		cat := ports.Language{Name: "cat", Image: b.Bash.Image, Source: "text", Run: []string{"cat", "-u", ports.EntrypointArg}}
+		job := b.job(cat, "the text")
 		r := b.run(t, job)
 		r.requireExit(t, 0)
 		assert.Equal(t, "the text", r.stdout)

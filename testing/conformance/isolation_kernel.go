@@ -57,7 +57,8 @@ var isoKernelAttacks = []isoAttack{
 		{names: "Uid Gid", verdicts: "NOBODY"},
 		{names: "setuid seteuid setreuid setresuid setgid setresgid", verdicts: isoRefused + " EINVAL"}, // EINVAL: there is no such user
 		{names: "setgroups capset ambient securebits set-mm", verdicts: isoRefused + " EINVAL"},
-		{names: "setfsuid set-user-id", verdicts: "UNCHANGED"},
+		{names: "setfsuid", verdicts: "UNCHANGED"},
+		{names: "set-user-id", verdicts: "UNCHANGED EACCES"}, // where nothing that was written may be executed
 		{names: "uid_map gid_map setgroups-file oom-score", verdicts: isoReadOnly},
 		{names: "chown", verdicts: isoReadOnly + " EINVAL"},
 	}},

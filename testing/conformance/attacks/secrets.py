@@ -7,7 +7,7 @@ from probe import CANARY, probe, report, sees_host
 FILES = ["/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/root/.bash_history", "/root/.ssh/id_rsa", "/proc/1/environ",
          "/etc/ssh/ssh_host_ed25519_key", "/var/lib/docker/network/files/local-kv.db", "/run/docker.sock", "/var/run/docker.sock",
          "/run/containerd/containerd.sock", "/var/log/syslog", "/var/log/auth.log", "/run/secrets/kubernetes.io/serviceaccount/token"]
-FOLDERS = ["/root", "/home", "/var/lib/docker", "/var/log", "/run/secrets", "/etc/ssh", "/etc/ssl/private", "/var/spool/cron", "/var/mail"]
+FOLDERS = ["/root", "/home", "/var/lib/docker", "/run/secrets", "/etc/ssh", "/etc/ssl/private", "/var/spool/cron", "/var/mail"]
 MEMORY = {"tmpfs", "proc", "devpts", "mqueue", "ramfs"}
 
 

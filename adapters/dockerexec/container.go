@@ -1,0 +1,231 @@
+package dockerexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/task-runner/task-runner/internal/runner"
+)
+
+const (
+	// makeTimeout bounds the making of a container, on a machine that is very busy.
+	makeTimeout = time.Minute
+	// takeDownTimeout bounds one try to remove one, and takeDownTries how often it is
+	// tried before that is left to Reap.
+	takeDownTimeout = 30 * time.Second
+	takeDownTries   = 3
+	// restTTL is how long a container waits for a task at most.
+	restTTL = time.Hour
+)
+
+// sandbox is a container whose supervisor waits for the one task that it is for.
+type sandbox struct {
+	x       *Executor
+	id      string
+	user    int
+	made    time.Time
+	limits  limits
+	ready   runner.Ready
+	session *runner.Session
+	// attached is the connection that carries stdin, stdout and stderr.
+	attached types.HijackedResponse
+	// words is the end of what the supervisor wrote on stderr: why it gave up.
+	words tail
+	// hungUp is closed when nothing more comes from the container.
+	hungUp chan struct{}
+}
+
+// errNotStarted says that a container was made and did not start.
+var errNotStarted = errors.New("the container did not start")
+
+// newSandbox makes a container and waits until its supervisor is ready.
+func (x *Executor) newSandbox(ctx context.Context, k kind) (*sandbox, error) {
+	s, err := x.tryNewSandbox(ctx, k)
+	if errors.Is(err, errNotStarted) && ctx.Err() == nil {
+		// Somebody may have removed the volume that the supervisor is in: the engine
+		// then makes an empty one without a word.
+		x.supervisor.forget()
+		s, err = x.tryNewSandbox(ctx, k)
+	}
+	return s, err
+}
+
+func (x *Executor) tryNewSandbox(ctx context.Context, k kind) (_ *sandbox, err error) {
+	b, err := x.blueprint(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
+	defer cancel()
+	b.user = x.users.Take()
+	s := &sandbox{x: x, user: b.user, made: time.Now(), limits: b.limits, hungUp: make(chan struct{})}
+	x.alive.Add(1)
+	defer func() {
+		if err != nil {
+			s.discard()
+		}
+	}()
+	if err := s.create(ctx, b); err != nil {
+		return nil, err
+	}
+	if err := s.attach(ctx); err != nil {
+		return nil, err
+	}
+	if err := x.cli.ContainerStart(ctx, s.id, container.StartOptions{}); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotStarted, err)
+	}
+	if s.ready, err = s.session.Ready(ctx); err != nil {
+		s.kill()
+		return nil, s.explain(err)
+	}
+	x.learn(s.ready)
+	return s, nil
+}
+
+// create makes the container. Its name is known beforehand, so that it is removed
+// also where the engine's answer does not arrive.
+func (s *sandbox) create(ctx context.Context, b *blueprint) error {
+	name := s.x.nextName()
+	s.id = name
+	config, host := b.configs()
+	made, err := s.x.cli.ContainerCreate(ctx, config, host, nil, nil, name)
+	switch {
+	case cerrdefs.IsNotFound(err):
+		s.x.images.forget(b.image)
+		return fmt.Errorf("making a container: %w", err)
+	case err != nil:
+		return fmt.Errorf("making a container: %w", err)
+	case len(made.Warnings) > 0:
+		// The engine says so when it drops a limit.
+		return fmt.Errorf("making a container: the engine cannot make it as it must be: %s", strings.Join(made.Warnings, "; "))
+	}
+	s.id = made.ID
+	return nil
+}
+
+// attach connects to the container before it starts, so that nothing is missed.
+func (s *sandbox) attach(ctx context.Context) error {
+	attached, err := s.x.cli.ContainerAttach(ctx, s.id, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
+	if err != nil {
+		return fmt.Errorf("attaching to the container: %w", err)
+	}
+	s.attached = attached
+	frames, fromContainer := io.Pipe()
+	s.session = runner.NewSession(toContainer{attached}, fromSupervisor{frames, attached})
+	s.x.readers.Go(func() {
+		defer close(s.hungUp)
+		_, err := stdcopy.StdCopy(fromContainer, &s.words, attached.Reader)
+		fromContainer.CloseWithError(err) // nil is the end of file
+	})
+	return nil
+}
+
+// toContainer is the way to the supervisor's stdin.
+type toContainer struct{ types.HijackedResponse }
+
+func (c toContainer) Write(p []byte) (int, error) { return c.Conn.Write(p) }
+func (c toContainer) Close() error                { return c.CloseWrite() }
+
+// fromSupervisor is its stdout. Nothing may stay connected that does not read: the
+// engine would wait for it with whatever it does to the container, killing it
+// included.
+type fromSupervisor struct {
+	*io.PipeReader
+	attached types.HijackedResponse
+}
+
+func (f fromSupervisor) Close() error {
+	f.attached.Close()
+	return f.PipeReader.Close()
+}
+
+// kill ends every process of the container and returns when none is left, or when
+// the engine did not say so for a while.
+func (s *sandbox) kill() {
+	s.hangUp()
+	_ = s.remove() // discard tries again, and counts
+}
+
+// discard removes the container behind the caller's back. Close waits for it.
+func (s *sandbox) discard() {
+	s.x.takeDowns.Go(func() {
+		s.hangUp()
+		if err := s.remove(); err != nil {
+			s.x.leaked(err) // and its user with it
+		} else {
+			s.x.users.Give(s.user)
+		}
+		s.x.alive.Add(-1)
+	})
+}
+
+// hangUp closes the line to the supervisor, which then ends.
+func (s *sandbox) hangUp() {
+	if s.session != nil {
+		_ = s.session.Close()
+	}
+}
+
+// remove removes the container, also if it runs. One that is not there has been.
+func (s *sandbox) remove() (err error) {
+	for range takeDownTries {
+		ctx, cancel := context.WithTimeout(context.Background(), takeDownTimeout)
+		err = s.x.cli.ContainerRemove(ctx, s.id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		cancel()
+		if err == nil || cerrdefs.IsNotFound(err) {
+			return nil
+		}
+	}
+	return fmt.Errorf("removing container %.12s: %w", s.id, err)
+}
+
+// healthy reports whether the supervisor still waits, and has not done so for too
+// long.
+func (s *sandbox) healthy() bool {
+	select {
+	case <-s.hungUp:
+		return false
+	default:
+		return time.Since(s.made) < restTTL
+	}
+}
+
+// explain adds the supervisor's last words to an error.
+func (s *sandbox) explain(err error) error {
+	if words := s.words.String(); words != "" {
+		return fmt.Errorf("%w (the supervisor's last words: %q)", err, words)
+	}
+	return err
+}
+
+// tail keeps the last bytes that are written to it.
+type tail struct {
+	mu   sync.Mutex
+	last []byte
+}
+
+const tailSize = 2048
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = append(t.last, p[max(0, len(p)-tailSize):]...)
+	t.last = t.last[max(0, len(t.last)-tailSize):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.last)
+}

@@ -1,0 +1,304 @@
+package dockerexec
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/docker/docker/client"
+
+	"github.com/task-runner/task-runner/internal/runner"
+	"github.com/task-runner/task-runner/internal/seccomp"
+	"github.com/task-runner/task-runner/internal/warmpool"
+	"github.com/task-runner/task-runner/ports"
+)
+
+// Executor runs each job in a container of its own. It is safe for concurrent use.
+type Executor struct {
+	cli        client.APIClient
+	cfg        Config
+	engine     engine
+	profile    string
+	images     *images
+	supervisor supervisorVolume
+	pool       *warmpool.Pool[kind, *sandbox]
+
+	// id is that of this executor among all that use the engine.
+	id    string
+	names atomic.Int64
+	// overhead is what supervisors take for themselves, as the last one said.
+	overhead atomic.Pointer[overhead]
+	users    *runner.UserIDs
+	// last is the kind of the last job, for Check; nil before the first one.
+	last atomic.Pointer[kind]
+
+	jobs      *runner.Jobs
+	readers   sync.WaitGroup // goroutines that read what a container says
+	takeDowns sync.WaitGroup
+	janitor   janitor
+	alive     atomic.Int64
+	updates   atomic.Int64
+	leaks     atomic.Int64
+
+	mu    sync.Mutex
+	leak  error // of the first container that could not be removed
+	freed error
+	free  sync.Once
+}
+
+var _ ports.Executor = (*Executor)(nil)
+
+// New asks the engine whether it can enforce every limit, puts the supervisor into
+// it and begins to fill the pool. Its error says what to mend; nothing is left
+// behind then. No image is pulled before it is needed. The caller closes the
+// executor, and after that the client.
+func New(ctx context.Context, cli *client.Client, cfg Config) (*Executor, error) {
+	x, err := newExecutor(ctx, cli, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the Docker executor: %w", err)
+	}
+	return x, nil
+}
+
+func newExecutor(ctx context.Context, cli client.APIClient, cfg Config) (*Executor, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	x := &Executor{cli: cli, cfg: cfg, id: strings.ToLower(rand.Text()[:12]), jobs: runner.NewJobs("Docker executor")}
+	if x.engine, err = checkEngine(ctx, cli, cfg); err != nil {
+		return nil, err
+	}
+	profile, err := seccomp.Profile(x.engine.Arch)
+	if err != nil {
+		return nil, err
+	}
+	x.profile = string(profile)
+	x.supervisor.deliver = func(ctx context.Context) (string, error) { return deliver(ctx, cli, x.engine.Arch) }
+	if _, err := x.supervisor.get(ctx); err != nil {
+		return nil, err
+	}
+	x.users = runner.HostUserIDs()
+	if x.engine.UserNS {
+		x.users = runner.MappedUserIDs()
+	}
+	size := cmp.Or(cfg.Pool, 2*x.engine.CPUs)
+	x.images = newImages(cli, cfg, x.engine.Arch)
+	x.pool = warmpool.New(warmpool.Config[kind, *sandbox]{
+		Make:     x.newSandbox,
+		Discard:  (*sandbox).discard,
+		Healthy:  (*sandbox).healthy,
+		Size:     max(0, size),
+		MaxMakes: x.engine.CPUs,
+		IdleTTL:  cfg.IdleTTL,
+	})
+	x.janitor.start(func(ctx context.Context) {
+		// What cannot be removed now is tried again the next time.
+		_, _ = Reap(ctx, cli, ReapOptions{Grace: cfg.ReapAfter})
+	}, cfg.ReapAfter)
+	for _, lang := range cfg.Warm {
+		if _, ok, err := x.images.present(ctx, lang.Image); err == nil && ok {
+			k := x.kindOf(ports.Job{Language: lang, Spec: ports.Spec{Limits: cfg.Limits}})
+			x.last.Store(&k)
+			x.pool.Warm(k)
+		}
+	}
+	return x, nil
+}
+
+// complete returns the configuration with its defaults.
+func (c Config) complete() (Config, error) {
+	usual := ports.Limits{CPU: 1, Memory: 256 << 20, PIDs: 64, Disk: 64 << 20}
+	l := &c.Limits
+	l.CPU, l.Memory = cmp.Or(l.CPU, usual.CPU), cmp.Or(l.Memory, usual.Memory)
+	l.PIDs, l.Disk = cmp.Or(l.PIDs, usual.PIDs), cmp.Or(l.Disk, usual.Disk)
+	c.Pull = cmp.Or(c.Pull, PullMissing)
+	c.IdleTTL = cmp.Or(c.IdleTTL, 10*time.Minute)
+	c.ReapAfter = cmp.Or(c.ReapAfter, 5*time.Minute)
+	if c.Name == "" {
+		c.Name, _ = os.Hostname() // it is for people
+	}
+	switch {
+	case c.Pull != PullNever && c.Pull != PullMissing && c.Pull != PullAlways:
+		return c, ports.Invalid("docker_pull", "must be %s, %s or %s", PullNever, PullMissing, PullAlways)
+	case l.CPU < 0 || l.Memory < 0 || l.PIDs < 0 || l.Disk < 0:
+		return c, ports.Invalid("limits", "must not be negative")
+	case c.IdleTTL < 0:
+		return c, ports.Invalid("idle_ttl", "must not be negative")
+	}
+	return c, checkAllowList(c.AllowedImages)
+}
+
+// Check asks the engine whether it still enforces every limit, and starts a container
+// of the kind that was used last.
+func (x *Executor) Check(ctx context.Context) error {
+	ctx, done, err := x.jobs.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if _, err := checkEngine(ctx, x.cli, x.cfg); err != nil {
+		return err
+	}
+	if k := x.last.Load(); k != nil {
+		s, err := x.newSandbox(ctx, *k)
+		if err != nil {
+			return fmt.Errorf("trying a container: %w", err)
+		}
+		s.discard()
+	}
+	return nil
+}
+
+// Run implements ports.Executor. The image of the job's language is pulled first
+// where that is necessary and allowed.
+func (x *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error) {
+	if err := x.checkJob(job); err != nil {
+		return ports.Outcome{}, err
+	}
+	cancelled := ports.Outcome{Cause: ports.CauseCancelled, ExitCode: -1}
+	jobCtx, done, err := x.jobs.Begin(ctx)
+	if err != nil {
+		return cancelled, err
+	}
+	defer done()
+	image, err := x.images.get(jobCtx, job.Language.Image)
+	if err != nil {
+		return x.jobs.Ended(ctx, cancelled, err)
+	}
+	k := x.kindOf(job)
+	s, _, err := x.pool.Get(jobCtx, k)
+	if err != nil {
+		return x.jobs.Ended(ctx, cancelled, fmt.Errorf("getting a container: %w", err))
+	}
+	defer s.discard()
+	x.last.Store(&k)
+	o, err := s.run(jobCtx, job, image)
+	return x.jobs.Ended(ctx, o, err)
+}
+
+// Close implements ports.Executor.
+func (x *Executor) Close(ctx context.Context) error {
+	x.jobs.Close(ctx)
+	x.free.Do(func() {
+		x.janitor.stop()
+		x.images.close()
+		x.freed = x.pool.Close(context.WithoutCancel(ctx))
+		x.takeDowns.Wait()
+		x.readers.Wait()
+		x.freed = errors.Join(x.freed, x.leak)
+	})
+	return x.freed
+}
+
+// Stats returns the counts.
+func (x *Executor) Stats() Stats {
+	p := x.pool.Stats()
+	return Stats{
+		Warm: p.Hits, Cold: p.Misses, Updated: x.updates.Load(),
+		Ready: p.Ready, Alive: int(x.alive.Load()), Failed: p.Failures, Leaked: x.leaks.Load(),
+	}
+}
+
+// leaked notes that a container could not be removed.
+func (x *Executor) leaked(err error) {
+	x.leaks.Add(1)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.leak == nil {
+		x.leak = err
+	}
+}
+
+// blueprint returns what a container of the kind is made from.
+func (x *Executor) blueprint(ctx context.Context, k kind) (*blueprint, error) {
+	image, err := x.images.get(ctx, k.image)
+	if err != nil {
+		return nil, err
+	}
+	volume, err := x.supervisor.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &blueprint{
+		kind: k, id: image.ID, covers: image.Volumes, volume: volume,
+		limits: x.limitsFor(x.cfg.Limits, usualRequest), profile: x.profile, runtime: x.cfg.Runtime, network: x.cfg.Network,
+		labels: map[string]string{
+			labelRole: roleSandbox, labelExecutor: x.id, labelName: x.cfg.Name,
+			labelExpires: x.engine.now().Add(makeTimeout + restTTL + k.budget).UTC().Format(expiryFormat),
+		},
+	}
+	if x.engine.CgroupVersion == "1" {
+		b.socketMemory = socketMemory
+	}
+	return b, nil
+}
+
+// nextName returns a name for a container that no other one has.
+func (x *Executor) nextName() string {
+	return "taskrunner-" + x.id + "-" + strconv.FormatInt(x.names.Add(1), 10)
+}
+
+// supervisorVolume is the volume with the supervisor, which is put into the engine
+// when it is first needed. It is safe for concurrent use.
+type supervisorVolume struct {
+	deliver func(context.Context) (string, error)
+	mu      sync.Mutex
+	name    string // "" if it has to be looked after
+}
+
+func (v *supervisorVolume) get(ctx context.Context) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.name != "" {
+		return v.name, nil
+	}
+	name, err := v.deliver(ctx)
+	if err == nil {
+		v.name = name
+	}
+	return name, err
+}
+
+// forget says that the volume may not be what it should be.
+func (v *supervisorVolume) forget() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.name = ""
+}
+
+// janitor removes, every now and then, what dead workers have left.
+type janitor struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+func (j *janitor) start(reap func(context.Context), every time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	j.cancel = cancel
+	j.done.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			reap(ctx)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func (j *janitor) stop() {
+	j.cancel()
+	j.done.Wait()
+}
