@@ -210,8 +210,8 @@ func TestTheReaperRemovesWhatNobodyNeeds(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, running.Mounts, 1)
 
-	idle := []string{"container created has not run for LONG", "container exited has not run for LONG"}
-	expired := append(idle, "container helper expired LONG ago", "container paused expired LONG ago", "container running expired LONG ago", "image helper expired LONG ago")
+	stopped := []string{"container created has not run for LONG", "container exited has not run for LONG"}
+	expired := append(slices.Clone(stopped), "container helper expired LONG ago", "container paused expired LONG ago", "container running expired LONG ago", "image helper expired LONG ago")
 	all := append(slices.Clone(expired), "volume unused is of another version, unused and LONG old")
 	dry := ReapOptions{DryRun: true}
 	for _, c := range []struct {
@@ -222,9 +222,9 @@ func TestTheReaperRemovesWhatNobodyNeeds(t *testing.T) {
 	}{
 		{"at once", 0, dry, nil},
 		{"after less than the grace", 3 * time.Minute, dry, nil},
-		{"after the grace", 10 * time.Minute, dry, idle},
+		{"after the grace", 10 * time.Minute, dry, stopped},
 		{"after less than a longer grace", 10 * time.Minute, ReapOptions{DryRun: true, Grace: 20 * time.Minute}, nil},
-		{"when they have just expired", time.Hour + 3*time.Minute, dry, idle},
+		{"when they have just expired", time.Hour + 3*time.Minute, dry, stopped},
 		{"when they have expired", 2 * time.Hour, dry, expired},
 		{"a day later", 25 * time.Hour, dry, all},
 		{"in earnest", 25 * time.Hour, ReapOptions{}, all},
