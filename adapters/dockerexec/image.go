@@ -77,7 +77,7 @@ func newImages(cli client.APIClient, cfg Config, arch string) *images {
 	}
 	cfg.Pull = cmp.Or(cfg.Pull, PullMissing)
 	i := &images{cli: cli, cfg: cfg, arch: arch, allowed: allowed, now: time.Now, lookups: map[string]*lookup{}}
-	i.ctx, i.cancel = context.WithCancel(context.Background()) //nolint:gosec // close cancels
+	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i
 }
 
