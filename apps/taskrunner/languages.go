@@ -7,18 +7,17 @@ import (
 	"text/tabwriter"
 
 	"github.com/task-runner/task-runner/apps/internal/settings"
-	"github.com/task-runner/task-runner/apps/internal/wire"
 )
 
 type languagesFlags struct {
-	set  *settings.Set
-	file *string
+	set       *settings.Set
+	languages languageFlags
 }
 
 func newLanguagesFlags() languagesFlags {
 	s := settings.New()
 	s.Group("Flags")
-	return languagesFlags{set: s, file: languagesFlag(s)}
+	return languagesFlags{set: s, languages: newLanguageFlags(s)}
 }
 
 func listLanguages(_ context.Context, p process) (int, error) {
@@ -26,14 +25,14 @@ func listLanguages(_ context.Context, p process) (int, error) {
 	if err := noArguments(f.set, p); err != nil {
 		return 0, err
 	}
-	all, err := wire.Languages(*f.file)
+	all, err := f.languages.load()
 	if err != nil {
 		return exitUsage, err
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "NAME\tVERSION\tALIASES\tCOMMAND")
+	fmt.Fprintln(table, "NAME\tVERSION\tALIASES\tIMAGE\tCOMMAND")
 	for _, l := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.Name, l.Version, strings.Join(l.Aliases, ", "), strings.Join(l.Run, " "))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", l.Name, l.Version, strings.Join(l.Aliases, ", "), l.Image, strings.Join(l.Run, " "))
 	}
 	return exitOK, table.Flush()
 }

@@ -37,10 +37,14 @@ type outcome struct {
 	stdout, stderr string
 }
 
+// noEngine is a variable that keeps the tests that are about other things away from
+// the Docker engines of the machine.
+const noEngine = "TASKRUNNER_DOCKER_HOST=unix:///nonexistent/docker.sock"
+
 // call runs the program to its end.
 func call(ctx context.Context, stdin string, env []string, args ...string) outcome {
 	var stdout, stderr bytes.Buffer
-	code := run(ctx, args, env, strings.NewReader(stdin), &stdout, &stderr)
+	code := run(ctx, args, append([]string{noEngine}, env...), strings.NewReader(stdin), &stdout, &stderr)
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
@@ -70,7 +74,16 @@ func TestBadArgumentsAreRefusedAtTheStart(t *testing.T) {
 		"no concurrency":                         {args: []string{"--concurrency=0"}, code: 2, want: "must be a whole number from 1"},
 		"a negative retention":                   {args: []string{"--retention=-1h"}, code: 2, want: "must be a time"},
 		"an unknown log level":                   {args: []string{"--log-level=loud"}, code: 2, want: "must be one of debug, info, warn, error"},
-		"the executor that is not there":         {args: []string{"--executor=docker", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 2, want: "--executor (TASKRUNNER_EXECUTOR): cannot be docker: this program has no Docker executor"},
+		"an executor that cannot be had":         {args: []string{"--executor=docker", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 2, want: "--executor (TASKRUNNER_EXECUTOR): cannot be docker: "},
+		"an engine that cannot be reached":       {args: []string{"--docker-host=ssh://host", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 2, want: "--docker-host (TASKRUNNER_DOCKER_HOST): cannot be used: ssh:// is for Docker's own command"},
+		"a bad address of an engine":             {args: []string{"run", "--docker-host=host", "-"}, stdin: "#!/bin/bash", code: 2, want: "--docker-host (TASKRUNNER_DOCKER_HOST): cannot be used: unable to parse docker host `host`"},
+		"a policy of pulling that is none":       {env: []string{"TASKRUNNER_DOCKER_PULL=sometimes"}, code: 2, want: `TASKRUNNER_DOCKER_PULL="sometimes" (--docker-pull) must be one of missing, never, always`},
+		"a pool that is no number":               {args: []string{"--docker-pool=many"}, code: 2, want: `--docker-pool="many" (TASKRUNNER_DOCKER_POOL) must be a whole number from -1`},
+		"an image that is none":                  {env: []string{"TASKRUNNER_IMAGE_PYTHON=A B"}, code: 2, want: `TASKRUNNER_IMAGE_PYTHON="A B" (--image-python) must be an image, such as python:3.13-slim: invalid reference format`},
+		"a pattern of images that is empty":      {args: []string{"--docker-allowed-images="}, code: 2, want: `--docker-allowed-images="" (TASKRUNNER_DOCKER_ALLOWED_IMAGES) must be an image, such as python:3.13-slim`},
+		"a network that there is none of":        {args: []string{"--allow-network"}, code: 2, want: "--allow-network (TASKRUNNER_ALLOW_NETWORK): needs --docker-network (TASKRUNNER_DOCKER_NETWORK)"},
+		"run with a network without one":         {args: []string{"run", "--network", "-"}, code: 2, want: "--network (TASKRUNNER_NETWORK): needs --docker-network (TASKRUNNER_DOCKER_NETWORK)"},
+		"run with a network in a sandbox":        {args: []string{"run", "--network", "--docker-network=x", "--executor=sandbox", "-"}, stdin: "#!/bin/bash", code: 125, want: "--executor (TASKRUNNER_EXECUTOR): cannot be sandbox: a sandbox has no network"},
 		"a file of languages that is absent":     {args: []string{"languages", "--languages=/nonexistent"}, code: 2, want: "--languages (TASKRUNNER_LANGUAGES): cannot be used"},
 		"run without a file":                     {args: []string{"run"}, code: 2, want: "run needs a FILE"},
 		"run with a file that is absent":         {args: []string{"run", "/nonexistent.py"}, code: 2, want: "no such file"},
@@ -106,7 +119,6 @@ func TestAnAddressThatIsTakenNamesItsFlag(t *testing.T) {
 
 func TestAPolicyThatContradictsItselfNamesItsFlag(t *testing.T) {
 	t.Parallel()
-	needSandbox(t)
 	got := call(t.Context(), "", nil, "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0", "--default-memory=64m", "--max-memory=32m")
 	assert.Equal(t, 2, got.code)
 	assert.Contains(t, got.stderr, "--default-memory (TASKRUNNER_DEFAULT_MEMORY): must be from 6 MiB to 32 MiB")
@@ -136,21 +148,51 @@ func TestHelp(t *testing.T) {
 		"  --api-addr HOST:PORT\n      where the API listens (env TASKRUNNER_API_ADDR; default 127.0.0.1:8000)\n")
 }
 
-func TestVersionAndLanguages(t *testing.T) {
+func TestVersion(t *testing.T) {
 	t.Parallel()
 	got := call(t.Context(), "", nil, "version")
 	assert.Equal(t, 0, got.code)
 	assert.Equal(t, got, call(t.Context(), "", nil, "--version"))
 	assert.Regexp(t, `^taskrunner \S+ go1\S+ \w+/\w+\n$`, got.stdout)
+}
 
-	got = call(t.Context(), "", nil, "languages", "--languages", write(t, "l.yaml", `languages: {perl: {source: main.pl, run: [perl, "{entrypoint}"]}}`))
-	assert.Equal(t, 0, got.code, got.stderr)
-	var names []string
-	for line := range strings.Lines(got.stdout) {
-		name, _, _ := strings.Cut(line, " ")
-		names = append(names, name)
+func TestLanguages(t *testing.T) {
+	t.Parallel()
+	file := write(t, "l.yaml", `
+languages:
+  perl: {source: main.pl, image: "perl:5", run: [perl, "{entrypoint}"]}
+  python: {source: main.py, image: "pypy:3", run: [pypy, "{entrypoint}"]}
+`)
+	images := func(args ...string) map[string]string {
+		got := call(t.Context(), "", []string{"TASKRUNNER_IMAGE_BASH=lab/bash"}, append([]string{"languages"}, args...)...)
+		assert.Equal(t, 0, got.code, got.stderr)
+		lines := strings.Split(strings.TrimSpace(got.stdout), "\n")
+		at, end := strings.Index(lines[0], "IMAGE"), strings.Index(lines[0], "COMMAND")
+		byName := map[string]string{}
+		for _, line := range lines[1:] {
+			name, _, _ := strings.Cut(line, " ")
+			byName[name] = strings.TrimSpace(line[at:end])
+		}
+		return byName
 	}
-	assert.Equal(t, []string{"NAME", "bash", "javascript", "perl", "python"}, names)
+	assert.Equal(t, map[string]string{"bash": "lab/bash", "javascript": "node:22-slim", "python": "python:3.13-slim"}, images())
+	assert.Equal(t, map[string]string{"bash": "lab/bash", "javascript": "node:22-slim", "perl": "perl:5", "python": "pypy:3"},
+		images("--languages", file), "what the file says of a language holds")
+	assert.Equal(t, map[string]string{"bash": "lab/bash", "javascript": "node:22-slim", "perl": "perl:5", "python": "lab/pypy"},
+		images("--languages", file, "--image-python=lab/pypy"), "unless a flag says otherwise")
+}
+
+func TestPatternsOfImages(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"*", "bash:5", "registry.example:5000/lab/*", "*/python:3*", "python@sha256:*"} {
+		got, err := imagePattern(good)
+		require.NoError(t, err, good)
+		assert.Equal(t, good, got)
+	}
+	for _, bad := range []string{"", " ", "lab/A*", "a:b:c", "https://x/*"} {
+		_, err := imagePattern(bad)
+		assert.Error(t, err, bad)
+	}
 }
 
 func TestHostsAndAddresses(t *testing.T) {

@@ -11,14 +11,15 @@ import (
 )
 
 // mirror copies what the program writes to this process's own output, as it
-// comes and all that is kept of it. It sits at the executor, because there a
+// comes and all that is kept of it, and keeps why it could not run. It sits at the executor, because there a
 // reader who is slow slows the program, and nothing else.
 type mirror struct {
 	stdout, stderr io.Writer
 	// closed is called when nobody reads the output any more.
 	closed func()
-	// err is the first failure to write. It may be read after the run.
-	err error
+	// err is the first failure to write, and lost why the executor could not run the
+	// program. They may be read after the run.
+	err, lost error
 }
 
 func (m *mirror) wrap(executor ports.Executor) ports.Executor {
@@ -34,7 +35,9 @@ type mirrored struct {
 func (e mirrored) Run(ctx context.Context, job ports.Job) (ports.Outcome, error) {
 	job.Stdout = both{kept: job.Stdout, shown: e.mirror.stdout, mirror: e.mirror}
 	job.Stderr = both{kept: job.Stderr, shown: e.mirror.stderr, mirror: e.mirror}
-	return e.Executor.Run(ctx, job)
+	outcome, err := e.Executor.Run(ctx, job)
+	e.mirror.lost = err
+	return outcome, err
 }
 
 // both writes to the task's own output and to this process's. A failure of the

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -34,13 +35,15 @@ The exit code is the program's. Of a program that did not exit by itself it is:
 type runFlags struct {
 	set *settings.Set
 
-	language, stdin     *string
-	env                 *[]envVar
-	json                *bool
-	limits              limitFlags
-	network             *bool
-	executor, languages *string
-	log                 logFlags
+	language, stdin *string
+	env             *[]envVar
+	json            *bool
+	limits          limitFlags
+	network         *bool
+	executor        *string
+	languages       languageFlags
+	docker          dockerFlags
+	log             logFlags
 }
 
 func newRunFlags() runFlags {
@@ -56,11 +59,12 @@ func newRunFlags() runFlags {
 
 	s.Group("Limits")
 	f.limits = newLimitFlags(s, "", policy.Default)
-	f.network = settings.Bool(s, "network", "give the program a network")
+	f.network = settings.Bool(s, "network", "give the program a network; needs --docker-network")
 
 	s.Group("Sandbox")
 	f.executor = executorFlag(s)
-	f.languages = languagesFlag(s)
+	f.languages = newLanguageFlags(s)
+	f.docker = newDockerFlags(s)
 	f.log = newLogFlags(s, "error")
 	return f
 }
@@ -85,7 +89,10 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 	if len(args) == 0 {
 		return 0, settings.Usagef("run needs a FILE, or - for standard input; see taskrunner run --help")
 	}
-	languages, err := wire.Languages(*f.languages)
+	if err := f.docker.checkNetwork("network", *f.network); err != nil {
+		return exitUsage, err
+	}
+	languages, err := f.languages.load()
 	if err != nil {
 		return exitUsage, err
 	}
@@ -94,18 +101,27 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 	if err != nil {
 		return exitUsage, err
 	}
+	// No other language's image is needed.
+	i := slices.IndexFunc(languages, func(l ports.Language) bool { return answersTo(l, spec.Language) })
+	if i < 0 {
+		return exitUsage, settings.Errorf("language", "must be one of %s, not %q", names(languages), spec.Language)
+	}
+	languages = languages[i : i+1]
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	output := &mirror{stdout: p.stdout, stderr: p.stderr, closed: func() { stop(signalError{syscall.SIGPIPE}) }}
 	defer catchPipe()()
 	cfg := wire.Config{
-		Executor: *f.executor, Languages: languages, Concurrency: 1,
+		Executor: *f.executor, Docker: f.docker.config(), Languages: languages, Concurrency: 1,
 		Policy: policy, Version: version(), Logger: f.log.logger(p.stderr),
+		Notify: func(news string) { fmt.Fprintln(p.stderr, "taskrunner:", news) },
 	}
-	if !*f.json {
-		cfg.WrapExecutor = output.wrap
+	cfg.Docker.Pool = -1 // there is one task
+	if *f.json {
+		output.stdout, output.stderr = io.Discard, io.Discard
 	}
+	cfg.WrapExecutor = output.wrap
 	app, err := wire.New(ctx, cfg)
 	if code, ok := interrupted(ctx); ok && err != nil {
 		return code, nil
@@ -132,10 +148,16 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 	}
 	code, message := exitCode(task)
 	if *f.json {
-		return code, printTask(ctx, p.stdout, app.API, task.ID)
+		message = "" // it is part of the result
+	}
+	if output.lost != nil { // which the result does not tell, since it is for operators
+		message = "could not be run: " + output.lost.Error()
 	}
 	if message != "" {
 		fmt.Fprintln(p.stderr, "taskrunner:", message)
+	}
+	if *f.json {
+		return code, printTask(ctx, p.stdout, app.API, task.ID)
 	}
 	return code, output.err
 }

@@ -144,7 +144,7 @@ func TestAnInterruptEndsTheProgramAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stdout := &cancelAt{cancel: cancel}
 	var stderr bytes.Buffer
-	code := run(ctx, []string{"run", write(t, "x.sh", "trap '' INT TERM; echo started; sleep 600")}, nil, strings.NewReader(""), stdout, &stderr)
+	code := run(ctx, []string{"run", write(t, "x.sh", "trap '' INT TERM; echo started; sleep 600")}, []string{noEngine}, strings.NewReader(""), stdout, &stderr)
 	assert.Equal(t, 130, code)
 	assert.Equal(t, "started\n", stdout.String())
 	assert.Empty(t, stderr.String())
@@ -158,7 +158,7 @@ func TestAProgramWhoseOutputNobodyReadsIsEnded(t *testing.T) {
 	defer stdout.Close()
 	require.NoError(t, reader.Close())
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"run", write(t, "x.sh", "trap '' INT TERM PIPE; echo started; sleep 600")}, nil, strings.NewReader(""), stdout, &stderr)
+	code := run(t.Context(), []string{"run", write(t, "x.sh", "trap '' INT TERM PIPE; echo started; sleep 600")}, []string{noEngine}, strings.NewReader(""), stdout, &stderr)
 	assert.Equal(t, 141, code)
 	assert.Empty(t, stderr.String())
 }
@@ -179,7 +179,7 @@ func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
 	t.Parallel()
 	needSandbox(t)
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"run", write(t, "x.sh", "echo x")}, nil, strings.NewReader(""), broken{}, &stderr)
+	code := run(t.Context(), []string{"run", write(t, "x.sh", "echo x")}, []string{noEngine}, strings.NewReader(""), broken{}, &stderr)
 	assert.Equal(t, 1, code)
 	assert.Equal(t, "taskrunner: writing the program's output: disk full\n", stderr.String())
 }

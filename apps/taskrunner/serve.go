@@ -28,10 +28,13 @@ type serveFlags struct {
 
 	apiAddr, webAddr     *string
 	allowedHosts         *[]string
-	executor, languages  *string
+	executor             *string
+	languages            languageFlags
 	concurrency, depth   *int
 	retention, drain     *time.Duration
 	network              *bool
+	docker               dockerFlags
+	pool                 *int
 	allowedLanguages     *[]string
 	defaultLimits, limit limitFlags
 	log                  logFlags
@@ -51,16 +54,21 @@ func newServeFlags() serveFlags {
 
 	s.Group("Tasks")
 	f.executor = executorFlag(s)
-	f.languages = languagesFlag(s)
+	f.languages = newLanguageFlags(s)
 	f.allowedLanguages = settings.Var(s, "allowed-languages", "NAMES", "", "languages that tasks may use, separated by commas", settings.Names)
 	s.ShowDefault("allowed-languages", "all")
 	f.concurrency = settings.Var(s, "concurrency", "N", "", "how many tasks run at once", settings.Count(1))
 	s.ShowDefault("concurrency", "one for each processor")
 	f.depth = settings.Var(s, "queue-depth", "N", "", "how many tasks may wait before more are refused", settings.Count(1))
 	s.ShowDefault("queue-depth", strconv.Itoa(policy.QueueDepth))
-	f.network = settings.Bool(s, "allow-network", "let tasks ask for a network")
+	f.network = settings.Bool(s, "allow-network", "let tasks ask for a network; needs --docker-network")
 	f.retention = settings.Var(s, "retention", "TIME", "24h", "how long finished tasks are kept; 0 is for ever", settings.Period)
 	f.drain = settings.Var(s, "drain-timeout", "TIME", "30s", "how long running tasks may take to end when this process is told to stop", settings.Period)
+
+	s.Group("Docker")
+	f.docker = newDockerFlags(s)
+	f.pool = settings.Var(s, "docker-pool", "N", "", "containers that are kept ready for each image in use; -1 is none", settings.Count(-1))
+	s.ShowDefault("docker-pool", "twice the number of the engine's processors")
 
 	s.Group("Limits of tasks that name none")
 	f.defaultLimits = newLimitFlags(s, "default-", policy.Default)
@@ -79,6 +87,9 @@ func serve(ctx context.Context, p process) (int, error) {
 	if err := noArguments(f.set, p); err != nil {
 		return 0, err
 	}
+	if err := f.docker.checkNetwork("allow-network", *f.network); err != nil {
+		return 0, err
+	}
 	log := f.log.logger(p.stderr)
 
 	// The addresses come first: that one is taken is the likeliest failure.
@@ -93,12 +104,16 @@ func serve(ctx context.Context, p process) (int, error) {
 	}
 	defer web.Close()
 
-	languages, err := wire.Languages(*f.languages)
+	languages, err := f.languages.load()
 	if err != nil {
 		return 0, err
 	}
+	docker := f.docker.config()
+	docker.Pool = *f.pool
 	app, err := wire.New(ctx, wire.Config{
 		Executor:    *f.executor,
+		Docker:      docker,
+		Notify:      func(news string) { log.Info(news) },
 		Languages:   languages,
 		Concurrency: *f.concurrency,
 		Policy: taskrunner.Policy{

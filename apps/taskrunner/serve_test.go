@@ -28,18 +28,23 @@ type service struct {
 	stderr   bytes.Buffer // may be read once done is closed
 }
 
-// serving starts the program on free ports. It is stopped at the end of the test
-// at the latest.
+// serving starts the program with the sandbox on free ports. It is stopped at the
+// end of the test at the latest.
 func serving(t *testing.T, args ...string) *service {
 	t.Helper()
 	needSandbox(t)
+	return start(t, []string{noEngine}, args...)
+}
+
+func start(t *testing.T, env []string, args ...string) *service {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	transport := &http.Transport{}
 	s := &service{t: t, client: &http.Client{Transport: transport}, stop: cancel, done: make(chan struct{})}
 	stdout, banner := io.Pipe()
 	go func() {
 		defer close(s.done)
-		s.code = run(ctx, append([]string{"--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, args...), nil, nil, banner, &s.stderr)
+		s.code = run(ctx, append([]string{"--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, args...), env, nil, banner, &s.stderr)
 		_ = banner.Close()
 	}()
 	t.Cleanup(func() {
@@ -146,7 +151,7 @@ func text(events []event, kind string) (all string) {
 func TestServeRunsTasksAndTellsEverythingLive(t *testing.T) {
 	t.Parallel()
 	s := serving(t, "--concurrency=2")
-	for _, want := range []string{"Executor   sandbox, chosen because it can enforce every limit here", "Languages  bash, javascript, python", "kept for 24h"} {
+	for _, want := range []string{"Executor   sandbox, chosen because it can enforce every limit here; not docker, because no engine answers at unix:///nonexistent/docker.sock\n", "Languages  bash, javascript, python", "kept for 24h"} {
 		assert.Contains(t, s.banner, want)
 	}
 	for _, base := range []string{s.api, s.web} { // the web page's server passes the API on

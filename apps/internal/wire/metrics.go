@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/task-runner/task-runner/adapters/dockerexec"
 	"github.com/task-runner/task-runner/adapters/sandboxexec"
 	"github.com/task-runner/task-runner/ports"
 )
@@ -51,33 +52,62 @@ func (m *measured) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 	return outcome, err
 }
 
-// sandboxMeter collects the counts of a sandbox executor.
-type sandboxMeter func() sandboxexec.Stats
+// meter collects an executor's counts of its sandboxes, whatever they are made of.
+type meter struct {
+	executor string // its name
+	stats    func() dockerexec.Stats
+}
+
+// meterOf returns the meter of an executor that counts.
+func meterOf(executor ports.Executor) (m meter, ok bool) {
+	switch e := executor.(type) {
+	case *dockerExecutor:
+		return meter{ExecutorDocker, e.Stats}, true
+	case *sandboxexec.Executor:
+		return meter{ExecutorSandbox, func() dockerexec.Stats {
+			s := e.Stats()
+			return dockerexec.Stats{Warm: s.Warm, Cold: s.Cold, Ready: s.Ready, Alive: s.Alive, Leaked: s.Leaked}
+		}}, true
+	}
+	return meter{}, false
+}
 
 var (
 	sandboxClaims = prometheus.NewDesc("taskrunner_sandbox_claims_total",
-		"Attempts that found a sandbox ready (warm), or had to wait for one to be made (cold).", []string{"start"}, nil)
+		"Attempts that found a sandbox ready (warm), or had to wait for one to be made (cold).", []string{"executor", "start"}, nil)
 	sandboxesReady = prometheus.NewDesc("taskrunner_sandboxes_ready",
-		"Sandboxes that wait for a task.", nil, nil)
+		"Sandboxes that wait for a task.", []string{"executor"}, nil)
 	sandboxesAlive = prometheus.NewDesc("taskrunner_sandboxes_alive",
-		"Sandboxes that there are in all.", nil, nil)
+		"Sandboxes that there are in all.", []string{"executor"}, nil)
 	sandboxesLeaked = prometheus.NewDesc("taskrunner_sandboxes_leaked_total",
-		"Sandboxes that could not be taken down whole.", nil, nil)
+		"Sandboxes that could not be taken down whole.", []string{"executor"}, nil)
+	// The sandbox executor has no such things, and so no figure of them.
+	sandboxUpdates = prometheus.NewDesc("taskrunner_sandbox_updates_total",
+		"Attempts that found a sandbox ready whose limits had to be changed.", []string{"executor"}, nil)
+	sandboxesFailed = prometheus.NewDesc("taskrunner_sandboxes_failed_total",
+		"Sandboxes that could not be made in advance.", []string{"executor"}, nil)
 )
 
 // Describe implements prometheus.Collector.
-func (sandboxMeter) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sandboxClaims, sandboxesReady, sandboxesAlive, sandboxesLeaked} {
+func (m meter) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{sandboxClaims, sandboxesReady, sandboxesAlive, sandboxesLeaked, sandboxUpdates, sandboxesFailed} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (stats sandboxMeter) Collect(ch chan<- prometheus.Metric) {
-	s := stats()
-	ch <- prometheus.MustNewConstMetric(sandboxClaims, prometheus.CounterValue, float64(s.Warm), "warm")
-	ch <- prometheus.MustNewConstMetric(sandboxClaims, prometheus.CounterValue, float64(s.Cold), "cold")
-	ch <- prometheus.MustNewConstMetric(sandboxesReady, prometheus.GaugeValue, float64(s.Ready))
-	ch <- prometheus.MustNewConstMetric(sandboxesAlive, prometheus.GaugeValue, float64(s.Alive))
-	ch <- prometheus.MustNewConstMetric(sandboxesLeaked, prometheus.CounterValue, float64(s.Leaked))
+func (m meter) Collect(ch chan<- prometheus.Metric) {
+	s := m.stats()
+	count := func(d *prometheus.Desc, n int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), append([]string{m.executor}, labels...)...)
+	}
+	count(sandboxClaims, s.Warm, "warm")
+	count(sandboxClaims, s.Cold, "cold")
+	count(sandboxesLeaked, s.Leaked)
+	if m.executor == ExecutorDocker {
+		count(sandboxUpdates, s.Updated)
+		count(sandboxesFailed, s.Failed)
+	}
+	ch <- prometheus.MustNewConstMetric(sandboxesReady, prometheus.GaugeValue, float64(s.Ready), m.executor)
+	ch <- prometheus.MustNewConstMetric(sandboxesAlive, prometheus.GaugeValue, float64(s.Alive), m.executor)
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/task-runner/task-runner/adapters/dockerexec"
 	"github.com/task-runner/task-runner/adapters/sandboxexec"
 	"github.com/task-runner/task-runner/ports"
 	"github.com/task-runner/task-runner/taskrunner"
@@ -91,24 +93,46 @@ func TestARunThatPanicsIsMeasuredAsLost(t *testing.T) {
 	assert.Zero(t, families[1].GetMetric()[0].GetGauge().GetValue())
 }
 
-func TestASandboxExecutorsCountsAreCollected(t *testing.T) {
+func TestAnExecutorsCountsAreCollected(t *testing.T) {
 	t.Parallel()
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(sandboxMeter(func() sandboxexec.Stats {
-		return sandboxexec.Stats{Warm: 1, Cold: 2, Ready: 3, Alive: 4, Leaked: 5}
-	}))
-	families, err := registry.Gather()
-	require.NoError(t, err)
-	got := map[string][]float64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			got[f.GetName()] = append(got[f.GetName()], m.GetCounter().GetValue()+m.GetGauge().GetValue())
-		}
+	stats := dockerexec.Stats{Warm: 1, Cold: 2, Updated: 3, Ready: 4, Alive: 5, Failed: 6, Leaked: 7}
+	common := map[string]float64{
+		"sandbox_claims_total warm": 1, "sandbox_claims_total cold": 2,
+		"sandboxes_ready": 4, "sandboxes_alive": 5, "sandboxes_leaked_total": 7,
 	}
-	assert.Equal(t, map[string][]float64{
-		"taskrunner_sandbox_claims_total":   {2, 1}, // cold, warm
-		"taskrunner_sandboxes_ready":        {3},
-		"taskrunner_sandboxes_alive":        {4},
-		"taskrunner_sandboxes_leaked_total": {5},
-	}, got)
+	docker := maps.Clone(common)
+	docker["sandbox_updates_total"], docker["sandboxes_failed_total"] = 3, 6
+	for executor, want := range map[string]map[string]float64{ExecutorSandbox: common, ExecutorDocker: docker} {
+		registry := prometheus.NewPedanticRegistry()
+		registry.MustRegister(meter{executor, func() dockerexec.Stats { return stats }})
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		got := map[string]float64{}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				name, labels := strings.TrimPrefix(f.GetName(), "taskrunner_"), m.GetLabel()
+				assert.Equal(t, "executor", labels[0].GetName())
+				assert.Equal(t, executor, labels[0].GetValue())
+				for _, l := range labels[1:] {
+					name += " " + l.GetValue()
+				}
+				got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+		assert.Equal(t, want, got, executor)
+	}
+}
+
+func TestBothExecutorsAreMetered(t *testing.T) {
+	t.Parallel()
+	for name, e := range map[string]ports.Executor{
+		ExecutorSandbox: &sandboxexec.Executor{},
+		ExecutorDocker:  &dockerExecutor{},
+	} {
+		m, ok := meterOf(e)
+		assert.True(t, ok)
+		assert.Equal(t, name, m.executor)
+	}
+	_, ok := meterOf(&executor{})
+	assert.False(t, ok, "one that counts nothing")
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/task-runner/task-runner/adapters/httpapi"
 	"github.com/task-runner/task-runner/adapters/languagefile"
 	"github.com/task-runner/task-runner/adapters/memory"
-	"github.com/task-runner/task-runner/adapters/sandboxexec"
 	"github.com/task-runner/task-runner/ports"
 	"github.com/task-runner/task-runner/taskrunner"
 )
@@ -26,6 +25,11 @@ import (
 type Config struct {
 	// Executor is one of Executors.
 	Executor string
+	// Docker says how the Docker executor is made, if it is.
+	Docker DockerConfig
+	// Notify, if set, gets a sentence now and then about what tasks wait for, such
+	// as an image that is pulled. It must be safe for concurrent use, and quick.
+	Notify func(string)
 	// WrapExecutor, if set, stands between the worker and its executor.
 	WrapExecutor func(ports.Executor) ports.Executor
 	// Languages are those that tasks may be written in.
@@ -76,14 +80,21 @@ func Languages(file string) ([]ports.Language, error) {
 	return all, nil
 }
 
-// New assembles an App. Nothing runs until Start. A *ports.FieldError for
-// "executor" means that it cannot be had here.
+// New assembles an App. Nothing runs until Start. A *ports.FieldError names what of
+// the configuration cannot be: "executor" one that cannot be had here, "docker_..."
+// a field of DockerConfig, and others are the core's.
 func New(ctx context.Context, cfg Config) (*App, error) {
+	core, client, err := newCore(cfg)
+	if err != nil {
+		return nil, err
+	}
+	// From here on every default is filled in, and what is not allowed is left out.
+	cfg.Languages, cfg.Policy = client.Languages(), client.Policy()
 	choice, executor, err := chooseExecutor(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	app, err := assemble(cfg, executor)
+	app, err := assemble(cfg, core, client, executor)
 	if err != nil {
 		return nil, errors.Join(err, executor.Close(context.WithoutCancel(ctx)))
 	}
@@ -91,20 +102,12 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	return app, nil
 }
 
-func assemble(cfg Config, executor ports.Executor) (*App, error) {
-	metrics := prometheus.NewRegistry()
-	if sandbox, ok := executor.(*sandboxexec.Executor); ok {
-		metrics.MustRegister(sandboxMeter(sandbox.Stats))
-	}
-	executor = measure(executor, metrics)
-	if cfg.WrapExecutor != nil {
-		executor = cfg.WrapExecutor(executor)
-	}
+// newCore returns the core's configuration, all but the executor, and its client.
+func newCore(cfg Config) (taskrunner.Config, *taskrunner.Client, error) {
 	// The one worker here serves this queue.
 	cfg.Policy.Queues = []string{ports.DefaultQueue}
 	core := taskrunner.Config{
 		Backend:     memory.New(memoryOptions(cfg.Policy)...),
-		Executor:    executor,
 		Languages:   cfg.Languages,
 		Policy:      cfg.Policy,
 		Concurrency: cfg.Concurrency,
@@ -113,8 +116,21 @@ func assemble(cfg Config, executor ports.Executor) (*App, error) {
 	}
 	client, err := taskrunner.NewClient(core)
 	if err != nil {
-		return nil, fmt.Errorf("making the client: %w", err)
+		return core, nil, fmt.Errorf("making the client: %w", err)
 	}
+	return core, client, nil
+}
+
+func assemble(cfg Config, core taskrunner.Config, client *taskrunner.Client, executor ports.Executor) (*App, error) {
+	metrics := prometheus.NewRegistry()
+	if m, ok := meterOf(executor); ok {
+		metrics.MustRegister(m)
+	}
+	executor = measure(executor, metrics)
+	if cfg.WrapExecutor != nil {
+		executor = cfg.WrapExecutor(executor)
+	}
+	core.Executor = executor
 	worker, err := taskrunner.NewWorker(core)
 	if err != nil {
 		return nil, fmt.Errorf("making the worker: %w", err)

@@ -36,51 +36,6 @@ func (e *executor) Close(context.Context) error {
 	return nil
 }
 
-func TestTheExecutorIsOneThatWorksOrThereIsNone(t *testing.T) {
-	t.Parallel()
-	broken := errors.New("mount /sys/fs/cgroup")
-	for name, tt := range map[string]struct {
-		asked       string
-		open, check error
-		want        Choice
-		refusal     string
-	}{
-		"auto takes the sandbox":            {asked: "auto", want: Choice{"sandbox", "chosen because it can enforce every limit here"}},
-		"the sandbox as asked":              {asked: "sandbox", want: Choice{"sandbox", "as asked"}},
-		"auto refuses and says what to do":  {asked: "auto", open: broken, refusal: "executor cannot be auto: no sandbox that enforces every limit can be made here: mount /sys/fs/cgroup"},
-		"a sandbox that fails its check":    {asked: "sandbox", check: broken, refusal: "executor cannot be sandbox: no sandbox that enforces every limit can be made here: mount /sys/fs/cgroup"},
-		"docker, which is not part of this": {asked: "docker", refusal: "executor cannot be docker: this program has no Docker executor; use sandbox or auto"},
-		"a name that is none":               {asked: "vm", refusal: `executor must be auto, docker or sandbox, not "vm"`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			e := &executor{broken: tt.check}
-			choice, got, err := choose(t.Context(), tt.asked, func() (ports.Executor, error) { return e, tt.open })
-			assert.Equal(t, tt.want, choice)
-			if tt.refusal == "" {
-				require.NoError(t, err)
-				assert.Same(t, e, got)
-				return
-			}
-			var field *ports.FieldError
-			require.ErrorAs(t, err, &field)
-			assert.Equal(t, tt.refusal, err.Error())
-			assert.Equal(t, tt.check != nil, e.closed, "what was opened is closed")
-		})
-	}
-}
-
-func TestAChoiceThatIsInterruptedIsNoRefusal(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	e := &executor{broken: ctx.Err()}
-	_, _, err := choose(ctx, ExecutorAuto, func() (ports.Executor, error) { return e, nil })
-	assert.ErrorIs(t, err, context.Canceled)
-	assert.NotErrorIs(t, err, ports.ErrInvalid)
-	assert.True(t, e.closed)
-}
-
 func TestLanguagesOfAFileAreAddedOrReplace(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "l.yaml")
@@ -107,7 +62,9 @@ languages:
 func newApp(t *testing.T, cfg Config, e ports.Executor) *App {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	app, err := assemble(cfg, e)
+	core, client, err := newCore(cfg)
+	require.NoError(t, err)
+	app, err := assemble(cfg, core, client, e)
 	require.NoError(t, err)
 	return app
 }
@@ -140,7 +97,7 @@ func TestAnAppThatCannotStartIsClosedAllTheSame(t *testing.T) {
 func TestAPolicyThatContradictsItselfIsRefused(t *testing.T) {
 	t.Parallel()
 	policy := taskrunner.Policy{Default: ports.Limits{PIDs: 10}, Max: ports.Limits{PIDs: 5}}
-	_, err := assemble(Config{Policy: policy}, &executor{})
+	_, err := New(t.Context(), Config{Policy: policy})
 	var field *ports.FieldError
 	require.ErrorAs(t, err, &field)
 	assert.Equal(t, "policy.default.pids_limit", field.Field)
