@@ -27,9 +27,10 @@ type escape struct {
 }
 
 // escapes are the ways from a container, or from its image, to the host, newest
-// last. Flaws of runc that the engine does not expose are not among them: of
-// CVE-2026-41579 runc's own advisory says so, and CVE-2026-119101 needs checkpoints.
-// Sources: the advisories at https://github.com/opencontainers/runc/security.
+// last. Flaws of runc that give too little or that engines do not expose are not
+// among them: CVE-2026-41579 writes nothing of use, by runc's own release notes, and
+// CVE-2026-119101 needs checkpoints. Sources: the advisories and release notes at
+// https://github.com/opencontainers/runc.
 var escapes = []escape{
 	{"CVE-2019-5736", release{}, []release{at("1.0.0-rc.7")},
 		"a program that is root in its container overwrites runc itself"},

@@ -204,17 +204,21 @@ func (x *examination) checkImage(ctx context.Context, ref string, here bool, err
 	if err == nil {
 		_, err = x.cli.DistributionInspect(ctx, name.String(), "")
 	}
+	why := ""
+	if err != nil {
+		why = strings.TrimPrefix(err.Error(), "Error response from daemon: ")
+	}
 	switch {
 	case err != nil && here:
 		return Finding{
 			Verdict: Failure, Err: err,
-			Detail: fmt.Sprintf("%s is here, but --docker-pull=always fetches it again, and it cannot be had: %v", ref, err),
+			Detail: fmt.Sprintf("%s is here, but --docker-pull=always fetches it again, and it cannot be had: %s", ref, why),
 			Mend:   "use --docker-pull=missing, or let the engine reach the registry",
 		}
 	case err != nil:
 		return Finding{
 			Verdict: Failure, Err: err,
-			Detail: fmt.Sprintf("%s is not here and cannot be had: %v", ref, err),
+			Detail: fmt.Sprintf("%s is not here and cannot be had: %s", ref, why),
 			Mend:   "docker pull " + ref + " shows what is wrong; docker load brings an image without a registry; a language may have another image",
 		}
 	case here:
