@@ -81,6 +81,8 @@ func commands() []command {
 			func() *settings.Set { return newRunFlags().set }},
 		{"languages", "taskrunner languages [FLAGS]", "list the languages that tasks may be written in", listLanguages,
 			func() *settings.Set { return newLanguagesFlags().set }},
+		{"doctor", "taskrunner doctor [FLAGS]", "say whether tasks can run here, and what to mend", examine,
+			func() *settings.Set { return newDoctorFlags().set }},
 		{"version", "taskrunner version", "print the version", printVersion, settings.New},
 	}
 }
