@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -292,48 +293,68 @@ func TestAPullThatFailsSaysWhyAndHowToMendIt(t *testing.T) {
 
 func TestAGetEndsWithItsContextWhenTheRegistryHangs(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ name, at string }{
-		{"before the engine has a word to say", "/manifests/"},
-		{"within a layer, which the engine then stops to fetch", "/blobs/"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			const size = 1 << 20
-			reg := newRegistry(t)
-			hanging, hungUp := make(chan struct{}, 100), make(chan struct{}, 100)
-			reg.serve = func(w http.ResponseWriter, r *http.Request, content []byte) bool {
-				if !strings.Contains(r.URL.Path, tc.at) || tc.at == "/blobs/" && len(content) < size {
-					return false
-				}
-				if tc.at == "/blobs/" {
-					w.Header().Set("Content-Length", fmt.Sprint(len(content)))
-					_, _ = w.Write(content[:size/2])
-					_ = http.NewResponseController(w).Flush()
-				}
-				hanging <- struct{}{}
-				<-r.Context().Done()
+	reg := newRegistry(t)
+	hanging := make(chan struct{}, 100)
+	reg.serve = func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		hanging <- struct{}{}
+		<-r.Context().Done()
+		return true
+	}
+	ref := reg.push(t, runtime.GOARCH, nil, 100)
+	i := openImages(t, Config{})
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	go func() {
+		<-hanging
+		cancel()
+	}()
+	_, err := i.get(ctx, ref)
+	assert.ErrorIs(t, err, context.Canceled)
+	i.close() // waits for the pull, which has ended
+}
+
+func TestTheEngineStopsToFetchWhatNobodyWaitsFor(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	reg := newRegistry(t)
+	begun, hungUp := make(chan struct{}, 100), make(chan struct{}, 100)
+	// Half of the layer comes at once and the rest in drops, more than a minute long:
+	// an engine may look up only when it gets something.
+	reg.serve = func(w http.ResponseWriter, r *http.Request, content []byte) bool {
+		if len(content) < size {
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		_, _ = w.Write(content[:size/2])
+		begun <- struct{}{}
+		drops := time.NewTicker(10 * time.Millisecond)
+		defer drops.Stop()
+		for drop := range slices.Chunk(content[size/2:], 64) {
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-r.Context().Done():
 				hungUp <- struct{}{}
 				return true
+			case <-drops.C:
+				_, _ = w.Write(drop)
 			}
-			ref := reg.push(t, runtime.GOARCH, nil, size)
-			i := openImages(t, Config{})
-			ctx, cancel := context.WithCancel(within(t))
-			defer cancel()
-			go func() {
-				<-hanging
-				cancel()
-			}()
-			_, err := i.get(ctx, ref)
-			assert.ErrorIs(t, err, context.Canceled)
-			i.close() // waits for the pull, which has ended
-			if tc.at == "/blobs/" {
-				select {
-				case <-hungUp:
-				case <-within(t).Done():
-					t.Error("the engine still fetches the layer")
-				}
-			}
-		})
+		}
+		return true
+	}
+	ref := reg.push(t, runtime.GOARCH, nil, size)
+	i := openImages(t, Config{})
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	go func() {
+		<-begun
+		cancel()
+	}()
+	_, err := i.get(ctx, ref)
+	assert.ErrorIs(t, err, context.Canceled)
+	select {
+	case <-hungUp:
+	case <-within(t).Done():
+		t.Error("the engine still fetches the layer")
 	}
 }
 
