@@ -407,6 +407,8 @@ func TestADeliveryWaitsForOneThatHoldsTheLock(t *testing.T) {
 	cli := testenv.Docker(t)
 	p := uniquePayload(t, cli)
 	holding, goOn := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	defer release()
 	first := &faulty{APIClient: cli, before: func(call string) error {
 		if call == "CopyToContainer" {
 			close(holding)
@@ -418,16 +420,19 @@ func TestADeliveryWaitsForOneThatHoldsTheLock(t *testing.T) {
 	go func() { firstErr <- p.deliver(t.Context(), first) }()
 	<-holding
 
-	var waits atomic.Int32
+	waits := 0
 	second := &faulty{APIClient: cli, after: func(call string) error {
-		if call == "ContainerWait" && waits.Add(1) == 1 {
-			close(goOn)
+		if call == "ContainerWait" {
+			waits++
+			release()
 		}
 		assert.NotEqual(t, "CopyToContainer", call)
 		return nil
 	}}
 	require.NoError(t, p.deliver(t.Context(), second))
+	release()
 	require.NoError(t, <-firstErr)
+	assert.Positive(t, waits)
 	assert.Equal(t, stateIntact, stateOf(t, cli, p))
 	assertNoHelpers(t, cli, p)
 }
