@@ -74,6 +74,13 @@ func imagePattern(s string) (string, error) {
 	return s, err
 }
 
+func dockerHostFlag(s *settings.Set) *string {
+	host := settings.Var(s, "docker-host", "ADDRESS", "",
+		"the engine's address, such as unix:///var/run/docker.sock or tcp://host:2376", settings.Text)
+	s.ShowDefault("docker-host", "DOCKER_HOST, or else the local engine")
+	return host
+}
+
 // dockerFlags are about the Docker executor.
 type dockerFlags struct {
 	host, pull, runtime, network *string
@@ -81,10 +88,7 @@ type dockerFlags struct {
 }
 
 func newDockerFlags(s *settings.Set) dockerFlags {
-	f := dockerFlags{}
-	f.host = settings.Var(s, "docker-host", "ADDRESS", "",
-		"the engine's address, such as unix:///var/run/docker.sock or tcp://host:2376", settings.Text)
-	s.ShowDefault("docker-host", "DOCKER_HOST, or else the local engine")
+	f := dockerFlags{host: dockerHostFlag(s)}
 	f.pull = settings.Var(s, "docker-pull", "WHEN", wire.PullPolicies()[0],
 		"when an image is pulled: if it is missing, always before its first task, or never", settings.OneOf(wire.PullPolicies()...))
 	f.allowedImages = settings.Repeated(s, "docker-allowed-images", "IMAGE",

@@ -83,6 +83,8 @@ func commands() []command {
 			func() *settings.Set { return newLanguagesFlags().set }},
 		{"doctor", "taskrunner doctor [FLAGS]", "say whether tasks can run here, and what to mend", examine,
 			func() *settings.Set { return newDoctorFlags().set }},
+		{"reap", "taskrunner reap [FLAGS]", "remove what workers that died have left in a Docker engine", reap,
+			func() *settings.Set { return newReapFlags().set }},
 		{"version", "taskrunner version", "print the version", printVersion, settings.New},
 	}
 }
