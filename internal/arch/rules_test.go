@@ -70,7 +70,7 @@ var areas = map[string]area{
 
 	"internal/arch":     {modules: none},
 	"internal/cgroup":   {modules: anyProduct},
-	"internal/runner":   {imports: []string{"ports", "internal/cgroup", "internal/seccomp"}, modules: anyProduct},
+	"internal/runner":   {imports: []string{"ports", "internal/cgroup", "internal/seccomp"}, tests: []string{"internal/testenv"}, modules: anyProduct},
 	"internal/seccomp":  {modules: anyProduct},
 	"internal/testenv":  {imports: []string{"ports"}, modules: anyProduct},
 	"internal/warmpool": {imports: []string{"ports"}, modules: anyProduct},

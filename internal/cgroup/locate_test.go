@@ -35,6 +35,24 @@ const (
 	v1PrivateMounts = `711 705 0:31 / /sys/fs/cgroup/cpuacct ro,relatime - cgroup cgroup rw,cpuacct
 712 705 0:33 / /sys/fs/cgroup/memory ro,relatime - cgroup cgroup rw,memory
 `
+	hybridPrivateContainer = `9:name=systemd:/
+8:pids:/
+4:memory:/
+3:cpuset:/
+2:cpuacct:/
+1:cpu:/
+0::/
+`
+	hybridPrivateMounts = `75 74 0:44 / /sys ro,nosuid,nodev,noexec,relatime - sysfs sysfs ro
+76 75 0:45 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,mode=755
+77 76 0:29 / /sys/fs/cgroup/cpu ro,nosuid,nodev,noexec,relatime - cgroup cgroup rw,cpu
+78 76 0:30 / /sys/fs/cgroup/cpuacct ro,nosuid,nodev,noexec,relatime - cgroup cgroup rw,cpuacct
+79 76 0:31 / /sys/fs/cgroup/cpuset ro,nosuid,nodev,noexec,relatime - cgroup cgroup rw,cpuset
+80 76 0:32 / /sys/fs/cgroup/memory ro,nosuid,nodev,noexec,relatime - cgroup cgroup rw,memory
+85 76 0:37 / /sys/fs/cgroup/systemd ro,nosuid,nodev,noexec,relatime - cgroup systemd rw,name=systemd
+`
+	v2HostNamesContainer = `0::/system.slice/docker-0af3.scope
+`
 	hybridHost = `9:name=systemd:/
 4:memory:/tasks/one
 2:cpuacct:/
@@ -56,6 +74,9 @@ func TestLocate(t *testing.T) {
 		"in a container with version 2":                         {v2Container, v2ContainerMounts, folders{v2: "/sys/fs/cgroup"}},
 		"in a container with version 1 and the host's names":    {v1Container, v1ContainerMounts, folders{v1cpuacct: "/sys/fs/cgroup/cpu,cpuacct", v1memory: "/sys/fs/cgroup/memory"}},
 		"in a container with version 1 and names of its own":    {v1PrivateContainer, v1PrivateMounts, folders{v1cpuacct: "/sys/fs/cgroup/cpuacct", v1memory: "/sys/fs/cgroup/memory"}},
+		"in a container of a hybrid host with names of its own": {hybridPrivateContainer, hybridPrivateMounts, folders{v1cpuacct: "/sys/fs/cgroup/cpuacct", v1memory: "/sys/fs/cgroup/memory"}},
+		"in a container with version 2 and the host's names":    {v2HostNamesContainer, v2ContainerMounts, folders{v2: "/sys/fs/cgroup/system.slice/docker-0af3.scope"}},
+		"in a container with version 2 and its own group alone": {v2HostNamesContainer, "705 702 0:30 /system.slice/docker-0af3.scope /sys/fs/cgroup ro,relatime - cgroup2 cgroup rw\n", folders{v2: "/sys/fs/cgroup"}},
 		"on a hybrid host":                                      {hybridHost, hybridMounts, folders{v1cpuacct: "/sys/fs/cgroup/cpuacct", v1memory: "/sys/fs/cgroup/memory/tasks/one", v2: "/sys/fs/cgroup/unified/tasks/one"}},
 		"where no group is mounted":                             {v2Container, "700 600 0:55 / / ro - overlay overlay rw\n", folders{}},
 		"where another group is mounted":                        {"0::/a/b\n", "1 2 0:30 /a/bc /sys/fs/cgroup ro - cgroup2 cgroup rw\n", folders{}},

@@ -23,8 +23,9 @@ import (
 //     with puts Filter on top of this profile, and Filter then refuses it.
 //
 // A call that both refuse gets the errno of Filter, which is the filter installed
-// last. The 32-bit calls of amd64 and arm64, and the x32 calls, are of architectures
-// that the profile does not name, which kills the caller.
+// last. The calls of 32 bits and of x32 are of architectures that the profile does
+// not name: they kill the calling thread, where Filter kills the process for the
+// former and answers ENOSYS to the latter.
 func Profile(goarch string) ([]byte, error) {
 	m, ok := machines[goarch]
 	if !ok {
