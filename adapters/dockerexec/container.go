@@ -30,9 +30,11 @@ const (
 
 // sandbox is a container whose supervisor waits for the one task that it is for.
 type sandbox struct {
-	x       *Executor
+	x *Executor
+	// id is its ID, and its name until that is known: it is removed also where the
+	// engine's answer to its making does not arrive.
 	id      string
-	user    int
+	path    string // PATH of the image's environment
 	made    time.Time
 	limits  limits
 	ready   runner.Ready
@@ -54,7 +56,7 @@ func (x *Executor) newSandbox(ctx context.Context, k kind) (*sandbox, error) {
 	if errors.Is(err, errNotStarted) && ctx.Err() == nil {
 		// Somebody may have removed the volume that the supervisor is in: the engine
 		// then makes an empty one without a word.
-		x.supervisor.forget()
+		x.depot.forget()
 		s, err = x.tryNewSandbox(ctx, k)
 	}
 	return s, err
@@ -67,8 +69,7 @@ func (x *Executor) tryNewSandbox(ctx context.Context, k kind) (_ *sandbox, err e
 	}
 	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
 	defer cancel()
-	b.user = x.users.Take()
-	s := &sandbox{x: x, user: b.user, made: time.Now(), limits: b.limits, hungUp: make(chan struct{})}
+	s := &sandbox{x: x, id: b.name, path: b.path, made: time.Now(), limits: b.limits, hungUp: make(chan struct{})}
 	x.alive.Add(1)
 	defer func() {
 		if err != nil {
@@ -92,13 +93,10 @@ func (x *Executor) tryNewSandbox(ctx context.Context, k kind) (_ *sandbox, err e
 	return s, nil
 }
 
-// create makes the container. Its name is known beforehand, so that it is removed
-// also where the engine's answer does not arrive.
+// create makes the container.
 func (s *sandbox) create(ctx context.Context, b *blueprint) error {
-	name := s.x.nextName()
-	s.id = name
 	config, host := b.configs()
-	made, err := s.x.cli.ContainerCreate(ctx, config, host, nil, nil, name)
+	made, err := s.x.cli.ContainerCreate(ctx, config, host, nil, nil, b.name)
 	switch {
 	case cerrdefs.IsNotFound(err):
 		s.x.images.forget(b.image)
@@ -161,9 +159,7 @@ func (s *sandbox) discard() {
 	s.x.takeDowns.Go(func() {
 		s.hangUp()
 		if err := s.remove(); err != nil {
-			s.x.leaked(err) // and its user with it
-		} else {
-			s.x.users.Give(s.user)
+			s.x.leaked(err)
 		}
 		s.x.alive.Add(-1)
 	})

@@ -6,8 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,20 +23,20 @@ import (
 
 // Executor runs each job in a container of its own. It is safe for concurrent use.
 type Executor struct {
-	cli        client.APIClient
-	cfg        Config
-	engine     engine
-	profile    string
-	images     *images
-	supervisor supervisorVolume
-	pool       *warmpool.Pool[kind, *sandbox]
+	cli     client.APIClient
+	cfg     Config
+	engine  engine
+	profile string
+	images  *images
+	depot   depot
+	pool    *warmpool.Pool[kind, *sandbox]
 
 	// id is that of this executor among all that use the engine.
-	id    string
-	names atomic.Int64
+	id string
+	// numbers counts the containers, from somewhere at random.
+	numbers atomic.Int64
 	// overhead is what supervisors take for themselves, as the last one said.
 	overhead atomic.Pointer[overhead]
-	users    *runner.UserIDs
 	// last is the kind of the last job, for Check; nil before the first one.
 	last atomic.Pointer[kind]
 
@@ -82,14 +82,11 @@ func newExecutor(ctx context.Context, cli client.APIClient, cfg Config) (*Execut
 		return nil, err
 	}
 	x.profile = string(profile)
-	x.supervisor.deliver = func(ctx context.Context) (string, error) { return deliver(ctx, cli, x.engine.Arch) }
-	if _, err := x.supervisor.get(ctx); err != nil {
+	x.depot.cli, x.depot.arch = cli, x.engine.Arch
+	if _, err := x.depot.get(ctx); err != nil {
 		return nil, err
 	}
-	x.users = runner.HostUserIDs()
-	if x.engine.UserNS {
-		x.users = runner.MappedUserIDs()
-	}
+	x.numbers.Store(mathrand.Int64N(users))
 	size := cmp.Or(cfg.Pool, 2*x.engine.CPUs)
 	x.images = newImages(cli, cfg, x.engine.Arch)
 	x.pool = warmpool.New(warmpool.Config[kind, *sandbox]{
@@ -170,8 +167,7 @@ func (x *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 		return cancelled, err
 	}
 	defer done()
-	image, err := x.images.get(jobCtx, job.Language.Image)
-	if err != nil {
+	if _, err := x.images.get(jobCtx, job.Language.Image); err != nil {
 		return x.jobs.Ended(ctx, cancelled, err)
 	}
 	k := x.kindOf(job)
@@ -181,7 +177,7 @@ func (x *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 	}
 	defer s.discard()
 	x.last.Store(&k)
-	o, err := s.run(jobCtx, job, image)
+	o, err := s.run(jobCtx, job)
 	return x.jobs.Ended(ctx, o, err)
 }
 
@@ -224,55 +220,67 @@ func (x *Executor) blueprint(ctx context.Context, k kind) (*blueprint, error) {
 	if err != nil {
 		return nil, err
 	}
-	volume, err := x.supervisor.get(ctx)
+	volume, err := x.depot.get(ctx)
 	if err != nil {
 		return nil, err
 	}
+	number := x.numbers.Add(1)
 	b := &blueprint{
-		kind: k, id: image.ID, covers: image.Volumes, volume: volume,
-		limits: x.limitsFor(x.cfg.Limits, usualRequest), profile: x.profile, runtime: x.cfg.Runtime, network: x.cfg.Network,
+		name: fmt.Sprintf("taskrunner-%s-%d", x.id, number), user: x.engine.user(number),
+		kind: k, id: image.ID, path: image.Path, covers: image.Volumes, volume: volume,
+		limits: x.limitsFor(x.cfg.Limits, usualRequest), profile: x.profile, filter: filterFile, runtime: x.cfg.Runtime, network: x.cfg.Network,
 		labels: map[string]string{
 			labelRole: roleSandbox, labelExecutor: x.id, labelName: x.cfg.Name,
 			labelExpires: x.engine.now().Add(makeTimeout + restTTL + k.budget).UTC().Format(expiryFormat),
 		},
 	}
-	if x.engine.CgroupVersion == "1" {
-		b.socketMemory = socketMemory
+	if x.engine.CgroupVersion == "1" && !k.networked {
+		// Nothing limits the memory of sockets there, not even of loopback's.
+		b.filter = filterUnixFile
 	}
 	return b, nil
 }
 
-// nextName returns a name for a container that no other one has.
-func (x *Executor) nextName() string {
-	return "taskrunner-" + x.id + "-" + strconv.FormatInt(x.names.Add(1), 10)
+// runnerVolume is the volume with the supervisor.
+type runnerVolume struct {
+	name string
+	// folder is where the engine's host has it.
+	folder string
 }
 
-// supervisorVolume is the volume with the supervisor, which is put into the engine
-// when it is first needed. It is safe for concurrent use.
-type supervisorVolume struct {
-	deliver func(context.Context) (string, error)
-	mu      sync.Mutex
-	name    string // "" if it has to be looked after
+// depot has the volume with the supervisor put into the engine when it is first
+// needed. It is safe for concurrent use.
+type depot struct {
+	cli  client.APIClient
+	arch string
+
+	mu     sync.Mutex
+	volume runnerVolume // zero if it has to be looked after
 }
 
-func (v *supervisorVolume) get(ctx context.Context) (string, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.name != "" {
-		return v.name, nil
+func (d *depot) get(ctx context.Context) (runnerVolume, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.volume.name != "" {
+		return d.volume, nil
 	}
-	name, err := v.deliver(ctx)
-	if err == nil {
-		v.name = name
+	name, err := deliver(ctx, d.cli, d.arch)
+	if err != nil {
+		return runnerVolume{}, err
 	}
-	return name, err
+	info, err := d.cli.VolumeInspect(ctx, name)
+	if err != nil {
+		return runnerVolume{}, fmt.Errorf("looking at the supervisor's volume: %w", err)
+	}
+	d.volume = runnerVolume{name, info.Mountpoint}
+	return d.volume, nil
 }
 
 // forget says that the volume may not be what it should be.
-func (v *supervisorVolume) forget() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.name = ""
+func (d *depot) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.volume = runnerVolume{}
 }
 
 // janitor removes, every now and then, what dead workers have left.

@@ -11,6 +11,8 @@ import (
 	"io"
 	"path"
 
+	"golang.org/x/net/bpf"
+
 	"github.com/task-runner/task-runner/internal/runner"
 	"github.com/task-runner/task-runner/internal/seccomp"
 )
@@ -18,9 +20,12 @@ import (
 const (
 	// runnerFolder is where the volume is mounted in containers.
 	runnerFolder = "/.taskrunner"
-	// supervisorFile and filterFile are the files in it.
+	// supervisorFile and the filters of system calls are the files in it.
 	supervisorFile = "supervisor"
 	filterFile     = "filter"
+	filterUnixFile = "filter-unix" // for Unix sockets alone
+	// passwdFile is the /etc/passwd of containers.
+	passwdFile = "passwd"
 	// runnerPrefix is how the names of all such volumes begin; the rest is the
 	// digest of what they hold.
 	runnerPrefix = "taskrunner-runner-"
@@ -48,18 +53,32 @@ func runnerPayload(arch string) (*payload, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := seccomp.Filter(arch)
+	filter, err := encodeFilter(seccomp.Filter(arch))
 	if err != nil {
 		return nil, err
 	}
-	var filter bytes.Buffer
-	if err := binary.Write(&filter, binary.LittleEndian, program); err != nil {
-		return nil, fmt.Errorf("encoding the filter of system calls: %w", err)
+	unixOnly, err := encodeFilter(seccomp.FilterUnixOnly(arch))
+	if err != nil {
+		return nil, err
 	}
-	return newPayload( // where the second one is, the first one is, too
-		payloadFile{filterFile, 0o644, filter.Bytes()},
+	return newPayload( // where the last one is, the others are, too
+		payloadFile{filterFile, 0o644, filter},
+		payloadFile{filterUnixFile, 0o644, unixOnly},
+		payloadFile{passwdFile, 0o644, passwd()},
 		payloadFile{supervisorFile, 0o755, supervisor},
 	)
+}
+
+// encodeFilter returns a filter of system calls as the supervisor reads it.
+func encodeFilter(program []bpf.RawInstruction, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := binary.Write(&b, binary.LittleEndian, program); err != nil {
+		return nil, fmt.Errorf("encoding the filter of system calls: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
 func newPayload(files ...payloadFile) (*payload, error) {

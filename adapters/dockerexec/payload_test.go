@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/bpf"
 
 	"github.com/task-runner/task-runner/internal/runner"
 	"github.com/task-runner/task-runner/internal/seccomp"
@@ -97,7 +98,15 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func TestThePayloadIsTheSupervisorAndItsFilter(t *testing.T) {
+// encoded lays a filter out as the kernel does.
+func encoded(program []bpf.RawInstruction) (b []byte) {
+	for _, i := range program {
+		b = append(b, byte(i.Op), byte(i.Op>>8), i.Jt, i.Jf, byte(i.K), byte(i.K>>8), byte(i.K>>16), byte(i.K>>24))
+	}
+	return b
+}
+
+func TestThePayloadIsWhatContainersNeed(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}
 	for _, arch := range []string{"amd64", "arm64"} {
@@ -105,13 +114,22 @@ func TestThePayloadIsTheSupervisorAndItsFilter(t *testing.T) {
 		require.NoError(t, err)
 		supervisor, err := runner.Binary(arch)
 		require.NoError(t, err)
-		program, err := seccomp.Filter(arch)
+		all, err := seccomp.Filter(arch)
 		require.NoError(t, err)
-		var filter []byte
-		for _, i := range program {
-			filter = append(filter, byte(i.Op), byte(i.Op>>8), i.Jt, i.Jf, byte(i.K), byte(i.K>>8), byte(i.K>>16), byte(i.K>>24))
+		unixOnly, err := seccomp.FilterUnixOnly(arch)
+		require.NoError(t, err)
+		want := []payloadFile{
+			{"filter", 0o644, encoded(all)},
+			{"filter-unix", 0o644, encoded(unixOnly)},
+			{"passwd", 0o644, passwd()},
+			{"supervisor", 0o755, supervisor},
 		}
-		assert.Equal(t, []payloadFile{{"filter", 0o644, filter}, {"supervisor", 0o755, supervisor}}, p.files)
+		require.Len(t, p.files, len(want))
+		for i, f := range p.files {
+			assert.Equal(t, want[i].name, f.name)
+			assert.Equal(t, want[i].mode, f.mode, f.name)
+			assert.True(t, bytes.Equal(want[i].content, f.content), f.name)
+		}
 		assert.Regexp(t, "^taskrunner-runner-[0-9a-f]{12}$", p.volume)
 		names[p.volume] = true
 

@@ -105,14 +105,14 @@ func (x *Executor) limits(l ports.Limits, o overhead, held int64) limits {
 }
 
 // run does the job in the container, and leaves no process of it.
-func (s *sandbox) run(ctx context.Context, job ports.Job, image imageInfo) (o ports.Outcome, err error) {
+func (s *sandbox) run(ctx context.Context, job ports.Job) (o ports.Outcome, err error) {
 	over := false
 	defer func() {
 		if !over { // a handler panicked
 			s.kill()
 		}
 	}()
-	place := runner.Place{WorkDir: workDir, Path: cmp.Or(image.Path, runner.UsualPath)}
+	place := runner.Place{WorkDir: workDir, Path: cmp.Or(s.path, runner.UsualPath)}
 	a := runner.Attempt{Job: job, Request: place.Request(job), Look: s.look(int64(len(job.Spec.Stdin)))}
 	report, err := (*runner.Report)(nil), s.fit(ctx, job, a.Request)
 	if err == nil {
@@ -196,9 +196,12 @@ func (s *sandbox) killedForMemory() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), takeDownTimeout)
 	defer cancel()
 	ended, failed := s.x.cli.ContainerWait(ctx, s.id, container.WaitConditionNotRunning)
+	var err error
 	select {
 	case <-ended:
-	case <-failed:
+	case err = <-failed:
+	}
+	if err != nil {
 		return false
 	}
 	info, err := s.x.cli.ContainerInspect(ctx, s.id)

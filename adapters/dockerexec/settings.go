@@ -3,6 +3,7 @@ package dockerexec
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,26 +23,21 @@ const (
 	shmDir    = "/dev/shm"
 )
 
-// nogroup is the group of every program.
-const nogroup = 65534
-
-// socketMemory bounds the memory of a container's TCP sockets where the kernel counts
-// it apart: it can only be set when the container is made, for whatever job.
-const socketMemory = 16 << 20
-
 // blueprint is what one container is made from.
 type blueprint struct {
+	name string // no other container has it
 	kind
-	id           string   // the image's
-	covers       []string // folders that the image declares as volumes
-	limits       limits
-	user         int
-	socketMemory int64  // 0 where Memory covers it
-	volume       string // holds the supervisor
-	profile      string // the system call policy, as Docker reads it
-	runtime      string
-	network      string // of jobs that ask for one
-	labels       map[string]string
+	id      string   // the image's
+	path    string   // PATH of its environment, "" if it sets none
+	covers  []string // folders that the image declares as volumes
+	limits  limits
+	user    int
+	filter  string // the file with the exact system call policy
+	volume  runnerVolume
+	profile string // the system call policy, as Docker reads it
+	runtime string
+	network string // of jobs that ask for one
+	labels  map[string]string
 }
 
 // Setting is one of the settings of every container, and why it is so.
@@ -63,8 +59,8 @@ var settings = []Setting{
 	{"Image", "the image's ID", "a tag that moves while tasks run would change what they run in",
 		func(b *blueprint, c *container.Config, _ *container.HostConfig) { c.Image = b.id }},
 	{"Entrypoint, Init, Healthcheck", "the supervisor alone", "the image's own entrypoint, the engine's init or a health check would be processes that nobody supervises",
-		func(_ *blueprint, c *container.Config, h *container.HostConfig) {
-			c.Entrypoint = []string{runnerDir + "/" + supervisorFile, runnerDir + "/" + filterFile}
+		func(b *blueprint, c *container.Config, h *container.HostConfig) {
+			c.Entrypoint = []string{runnerDir + "/" + supervisorFile, runnerDir + "/" + b.filter}
 			c.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
 			h.Init = new(false)
 		}},
@@ -73,20 +69,22 @@ var settings = []Setting{
 			c.OpenStdin, c.StdinOnce = true, true
 			c.AttachStdin, c.AttachStdout, c.AttachStderr = true, true, true
 		}},
-	{"User", "a number that no other container has, of the group 65534", "root in a container is root outside, should it get there; of one user, one task could use up what the kernel counts by user (pipes, descriptors under way, signals)",
+	{"User", "one that hardly any other container has, of the group 65534", "root in a container is root outside, should it get there; of one user, one task could use up what the kernel counts by user (pipes, descriptors under way, signals)",
 		func(b *blueprint, c *container.Config, _ *container.HostConfig) {
-			c.User = fmt.Sprintf("%d:%d", b.user, nogroup)
+			c.User = fmt.Sprintf("%d:%d", b.user, group)
 		}},
 	{"ReadonlyRootfs", "true", "the image's file system is on the host's disk, which no limit covers",
 		func(_ *blueprint, _ *container.Config, h *container.HostConfig) { h.ReadonlyRootfs = true }},
 	{"Tmpfs", "/tmp (with the work folder) and /dev/shm, together as large as the disk limit, with bounded inodes; noexec unless the language compiles",
 		"files would be unbounded, by size or by number; downloaded programs would be one chmod away",
 		func(b *blueprint, _ *container.Config, h *container.HostConfig) { h.Tmpfs = b.tmpfs() }},
-	{"Mounts", "the supervisor's volume, read-only", "a program could replace the next one's supervisor",
+	{"Mounts", "the supervisor's volume and an /etc/passwd with the users of containers, both read-only", "a program could replace the next one's supervisor; programs that ask for their user's name would fail",
 		func(b *blueprint, _ *container.Config, h *container.HostConfig) {
 			h.Mounts = []mount.Mount{{
-				Type: mount.TypeVolume, Source: b.volume, Target: runnerDir, ReadOnly: true,
-				VolumeOptions: &mount.VolumeOptions{NoCopy: true},
+				Type: mount.TypeVolume, Source: b.volume.name, Target: runnerDir, ReadOnly: true,
+				VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: volumeLabels()},
+			}, {
+				Type: mount.TypeBind, Source: path.Join(b.volume.folder, passwdFile), Target: "/etc/passwd", ReadOnly: true,
 			}}
 		}},
 	{"MaskedPaths, ReadonlyPaths", "Docker's, and whatever else in /proc and /sys is about the host; what programs look at (cpuinfo, meminfo, stat, their processes and control group) is there", "the kernel's command line, devices, modules, keys and interrupts tell who else is there and what they do",
@@ -110,8 +108,6 @@ var settings = []Setting{
 		func(b *blueprint, _ *container.Config, h *container.HostConfig) {
 			h.Memory, h.MemorySwap = b.limits.memory, b.limits.memory
 		}},
-	{"KernelMemoryTCP", "16 MiB, with control groups of version 1; of version 2 Memory covers it", "version 1 counts the memory of TCP sockets apart, and without limit",
-		func(b *blueprint, _ *container.Config, h *container.HostConfig) { h.KernelMemoryTCP = b.socketMemory }},
 	{"NanoCPUs", "the CPU limit", "a task would take the others' time",
 		func(b *blueprint, _ *container.Config, h *container.HostConfig) { h.NanoCPUs = b.limits.nanoCPUs }},
 	{"PidsLimit", "the limit on processes with the supervisor's threads", "a fork bomb would take every process number there is",

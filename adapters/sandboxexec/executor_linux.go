@@ -33,7 +33,7 @@ type Executor struct {
 	cgroups *cgroups
 	filter  []bpf.RawInstruction
 	lastCap uintptr
-	uids    *runner.UserIDs
+	uids    userIDs
 	// networks are those that the next sandboxes get.
 	networks networks
 	pool     *warmpool.Pool[struct{}, *sandbox]
@@ -55,7 +55,7 @@ var _ ports.Executor = (*Executor)(nil)
 // where a limit cannot be enforced, with an error that says what to mend, and
 // leaves nothing behind then. The caller closes the executor.
 func New(cfg Config) (*Executor, error) {
-	x := &Executor{jobs: runner.NewJobs("sandbox executor"), uids: runner.HostUserIDs()}
+	x := &Executor{jobs: runner.NewJobs("sandbox executor")}
 	if err := x.setUp(cfg); err != nil {
 		_ = x.release() // the first error is the one to tell
 		return nil, fmt.Errorf("setting up the sandbox executor: %w", err)

@@ -44,7 +44,7 @@ type sandbox struct {
 
 // newSandbox starts a sandbox and waits until its supervisor is ready.
 func (x *Executor) newSandbox(ctx context.Context) (_ *sandbox, err error) {
-	s := &sandbox{x: x, uid: x.uids.Take(), exited: make(chan struct{})}
+	s := &sandbox{x: x, uid: x.uids.take(), exited: make(chan struct{})}
 	started := false
 	defer func() {
 		if err != nil && !started {
@@ -171,7 +171,7 @@ func (s *sandbox) takeDown() {
 			return
 		}
 	}
-	s.x.uids.Give(s.uid)
+	s.x.uids.give(s.uid)
 }
 
 // collectSockets has the kernel free the sockets that a program kept alive by

@@ -2,6 +2,7 @@ package seccomp
 
 import (
 	"fmt"
+	"maps"
 
 	"golang.org/x/net/bpf"
 )
@@ -61,7 +62,18 @@ var machines = map[string]machine{
 //
 // It is meant for a sandbox with a network namespace of its own: Unix sockets are
 // allowed, and abstract ones would otherwise lead to the host's services.
-func Filter(goarch string) ([]bpf.RawInstruction, error) {
+func Filter(goarch string) ([]bpf.RawInstruction, error) { return build(goarch, rules) }
+
+// FilterUnixOnly returns the policy without sockets of the Internet's families, not
+// even for loopback: for sandboxes whose limit on memory does not cover those, as in
+// containers with control groups of version 1.
+func FilterUnixOnly(goarch string) ([]bpf.RawInstruction, error) {
+	stricter := maps.Clone(rules)
+	stricter["socket"] = rule{then: true, cases: []conds{unixSocket}}
+	return build(goarch, stricter)
+}
+
+func build(goarch string, rules map[string]rule) ([]bpf.RawInstruction, error) {
 	m, ok := machines[goarch]
 	if !ok {
 		return nil, fmt.Errorf("no system call policy for architecture %q", goarch)

@@ -125,7 +125,7 @@ var isoCatalogue = []isoChapter{
 		}, followed: &isoAttack{program: "leftovers.py", args: []string{"look"}, ends: isoExit(0), probes: []isoProbe{
 			{names: "table-unix table-tcp table-udp table-ip6_flowlabel", verdicts: "NOTHING " + isoHidden},
 			{names: "name-stream name-datagram", verdicts: "OK"},
-			{names: "port", verdicts: "OK EADDRNOTAVAIL"},
+			{names: "port", verdicts: "OK EADDRNOTAVAIL EPERM"},
 		}}},
 	}},
 }
