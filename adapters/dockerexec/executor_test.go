@@ -1,8 +1,6 @@
 package dockerexec_test
 
 import (
-	"context"
-	"fmt"
 	"testing"
 
 	"github.com/docker/docker/client"
@@ -42,6 +40,3 @@ func newExecutor(t testing.TB, cli *client.Client, cfg dockerexec.Config) *docke
 func TestExecutorConformance(t *testing.T) { conformance.Executor(t, harness(t)) }
 
 func TestIsolationConformance(t *testing.T) { conformance.Isolation(t, harness(t)) }
-
-var _ = fmt.Sprint
-var _ context.Context
