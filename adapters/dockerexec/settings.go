@@ -87,7 +87,7 @@ var settings = []Setting{
 				Type: mount.TypeBind, Source: path.Join(b.volume.folder, passwdFile), Target: "/etc/passwd", ReadOnly: true,
 			}}
 		}},
-	{"MaskedPaths, ReadonlyPaths", "Docker's, and whatever else in /proc and /sys is about the host; what programs look at (cpuinfo, meminfo, stat, their processes and control group) is there", "the kernel's command line, devices, modules, keys and interrupts tell who else is there and what they do",
+	{"MaskedPaths, ReadonlyPaths", "Docker's, and most of what else in /proc and /sys is about the host; what programs look at (cpuinfo, meminfo, stat, their processes and control group) is there", "the kernel's command line, devices, modules, keys and interrupts tell who else is there and what they do",
 		func(_ *blueprint, _ *container.Config, h *container.HostConfig) {
 			h.MaskedPaths, h.ReadonlyPaths = maskedPaths, readonlyPaths
 		}},
@@ -126,7 +126,7 @@ var settings = []Setting{
 		func(_ *blueprint, _ *container.Config, h *container.HostConfig) {
 			h.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
 		}},
-	{"Hostname, WorkingDir", "sandbox, /", "the container's ID is nobody's business; the image's folder may be anything",
+	{"Hostname, WorkingDir", "sandbox, /", "the engine's name for it would be another each time; the image's folder may be anything",
 		func(_ *blueprint, c *container.Config, _ *container.HostConfig) {
 			c.Hostname, c.WorkingDir = "sandbox", "/"
 		}},
