@@ -118,11 +118,13 @@ func openExecutor(b *testing.B, cli *client.Client, cfg dockerexec.Config) *dock
 
 // settle waits until so many containers are ready and there are no others.
 func settle(b *testing.B, x *dockerexec.Executor, ready int) {
-	for b.Context().Err() == nil {
-		if s := x.Stats(); s.Ready == ready && s.Alive == ready {
+	b.Helper()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for range poll.C {
+		if s := x.Stats(); s.Ready == ready && s.Alive == ready || b.Context().Err() != nil {
 			return
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

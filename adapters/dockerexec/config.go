@@ -47,7 +47,7 @@ type Config struct {
 	Name string
 	// ReapAfter is how long something that nobody uses any more must have been so
 	// before the executor takes it for a dead worker's and removes it; see Reap.
-	// Default: 5 minutes.
+	// Default: 5 minutes; at least 1.
 	ReapAfter time.Duration
 }
 

@@ -24,6 +24,7 @@ const (
 	// tried before that is left to Reap.
 	takeDownTimeout = 30 * time.Second
 	takeDownTries   = 3
+	takeDownPause   = time.Second
 	// restTTL is how long a container waits for a task at most.
 	restTTL = time.Hour
 )
@@ -96,6 +97,8 @@ func (x *Executor) tryNewSandbox(ctx context.Context, k kind) (_ *sandbox, err e
 // create makes the container.
 func (s *sandbox) create(ctx context.Context, b *blueprint) error {
 	config, host := b.configs()
+	ctx, cancel := linger(ctx)
+	defer cancel()
 	made, err := s.x.cli.ContainerCreate(ctx, config, host, nil, nil, b.name)
 	switch {
 	case cerrdefs.IsNotFound(err):
@@ -109,6 +112,18 @@ func (s *sandbox) create(ctx context.Context, b *blueprint) error {
 	}
 	s.id = made.ID
 	return nil
+}
+
+// lingering is how long an engine may take to make a container that nobody wants any
+// more.
+const lingering = 5 * time.Second
+
+// linger returns a context that ends some time after ctx: an engine goes on making
+// what it was asked for, and what it has not made cannot be removed.
+func linger(ctx context.Context) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lingering, cancel) })
+	return later, func() { stop(); cancel() }
 }
 
 // attach connects to the container before it starts, so that nothing is missed.
@@ -174,7 +189,10 @@ func (s *sandbox) hangUp() {
 
 // remove removes the container, also if it runs. One that is not there has been.
 func (s *sandbox) remove() (err error) {
-	for range takeDownTries {
+	for try := range takeDownTries {
+		if try > 0 {
+			<-time.After(takeDownPause) // the engine may be about to start again
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), takeDownTimeout)
 		err = s.x.cli.ContainerRemove(ctx, s.id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 		cancel()

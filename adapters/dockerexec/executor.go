@@ -119,7 +119,7 @@ func (c Config) complete() (Config, error) {
 	l.PIDs, l.Disk = cmp.Or(l.PIDs, usual.PIDs), cmp.Or(l.Disk, usual.Disk)
 	c.Pull = cmp.Or(c.Pull, PullMissing)
 	c.IdleTTL = cmp.Or(c.IdleTTL, 10*time.Minute)
-	c.ReapAfter = cmp.Or(c.ReapAfter, 5*time.Minute)
+	c.ReapAfter = cmp.Or(c.ReapAfter, defaultReapGrace)
 	if c.Name == "" {
 		c.Name, _ = os.Hostname() // it is for people
 	}
@@ -130,12 +130,14 @@ func (c Config) complete() (Config, error) {
 		return c, ports.Invalid("limits", "must not be negative")
 	case c.IdleTTL < 0:
 		return c, ports.Invalid("idle_ttl", "must not be negative")
+	case c.ReapAfter < minReapGrace:
+		return c, ports.Invalid("reap_after", "must be at least %s", minReapGrace)
 	}
 	return c, checkAllowList(c.AllowedImages)
 }
 
 // Check asks the engine whether it still enforces every limit, and starts a container
-// of the kind that was used last.
+// of the kind that was used last, if its image is still there.
 func (x *Executor) Check(ctx context.Context) error {
 	ctx, done, err := x.jobs.Begin(ctx)
 	if err != nil {
@@ -145,13 +147,19 @@ func (x *Executor) Check(ctx context.Context) error {
 	if _, err := checkEngine(ctx, x.cli, x.cfg); err != nil {
 		return err
 	}
-	if k := x.last.Load(); k != nil {
-		s, err := x.newSandbox(ctx, *k)
-		if err != nil {
-			return fmt.Errorf("trying a container: %w", err)
-		}
-		s.discard()
+	k := x.last.Load()
+	if k == nil {
+		return nil
 	}
+	// An image that has gone is one language's trouble.
+	if _, ok, err := x.images.present(ctx, k.image); err != nil || !ok {
+		return err
+	}
+	s, err := x.newSandbox(ctx, *k)
+	if err != nil {
+		return fmt.Errorf("trying a container: %w", err)
+	}
+	s.discard()
 	return nil
 }
 

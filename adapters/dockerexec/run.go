@@ -18,7 +18,7 @@ import (
 const (
 	// usualRequest is how much memory containers of the pool have for files and
 	// input; a job that brings more has its container's limit changed.
-	usualRequest = 256 << 10
+	usualRequest = 512 << 10
 	// memorySlack is how much more memory than it was meant to have a container may
 	// have without its limit being changed for that.
 	memorySlack = 1 << 20

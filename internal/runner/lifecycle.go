@@ -23,7 +23,7 @@ type Jobs struct {
 // NewJobs returns the jobs of the executor that errors name so.
 func NewJobs(name string) *Jobs {
 	j := &Jobs{name: name}
-	j.ctx, j.kill = context.WithCancel(context.Background()) //nolint:gosec // Close cancels
+	j.ctx, j.kill = context.WithCancel(context.Background())
 	return j
 }
 
