@@ -126,6 +126,8 @@ var settings = []Setting{
 		func(_ *blueprint, _ *container.Config, h *container.HostConfig) {
 			h.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
 		}},
+	{"StopSignal", "SIGKILL", "an engine that is stopped would wait ten seconds for supervisors, which take no signals",
+		func(_ *blueprint, c *container.Config, _ *container.HostConfig) { c.StopSignal = "SIGKILL" }},
 	{"Hostname, WorkingDir", "sandbox, /", "the engine's name for it would be another each time; the image's folder may be anything",
 		func(_ *blueprint, c *container.Config, _ *container.HostConfig) {
 			c.Hostname, c.WorkingDir = "sandbox", "/"
