@@ -120,7 +120,10 @@ func (s *sandbox) run(ctx context.Context, job ports.Job) (o ports.Outcome, err 
 	}
 	known := s.evidence(report, int64(len(job.Spec.Stdin)))
 	if report == nil {
-		known.OOM = s.killedForMemory()
+		// A supervisor that was silent is not waited for: it may never end by itself.
+		if ctx.Err() == nil && !errors.Is(err, runner.ErrUnresponsive) {
+			known.OOM = s.killedForMemory()
+		}
 		s.kill()
 	}
 	over = true
