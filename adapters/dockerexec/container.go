@@ -48,7 +48,8 @@ type sandbox struct {
 	hungUp chan struct{}
 }
 
-// errNotStarted says that a container was made and did not start.
+// errNotStarted says that the engine could not make a container, or start it, of
+// what it was told.
 var errNotStarted = errors.New("the container did not start")
 
 // newSandbox makes a container and waits until its supervisor is ready.
@@ -101,9 +102,13 @@ func (s *sandbox) create(ctx context.Context, b *blueprint) error {
 	defer cancel()
 	made, err := s.x.cli.ContainerCreate(ctx, config, host, nil, nil, b.name)
 	switch {
+	case cerrdefs.IsInvalidArgument(err):
+		// As when the supervisor's volume, of which one file is mounted by its path,
+		// has gone.
+		return fmt.Errorf("%w: %w", errNotStarted, err)
 	case cerrdefs.IsNotFound(err):
 		s.x.images.forget(b.image)
-		return fmt.Errorf("making a container: %w", err)
+		return fmt.Errorf("making a container of the image %q: %w", b.image, err)
 	case err != nil:
 		return fmt.Errorf("making a container: %w", err)
 	case len(made.Warnings) > 0:
@@ -174,7 +179,7 @@ func (s *sandbox) discard() {
 	s.x.takeDowns.Go(func() {
 		s.hangUp()
 		if err := s.remove(); err != nil {
-			s.x.leaked(err)
+			s.x.leaked(s)
 		}
 		s.x.alive.Add(-1)
 	})
@@ -194,13 +199,21 @@ func (s *sandbox) remove() (err error) {
 			<-time.After(takeDownPause) // the engine may be about to start again
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), takeDownTimeout)
-		err = s.x.cli.ContainerRemove(ctx, s.id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		err = s.tryRemove(ctx)
 		cancel()
-		if err == nil || cerrdefs.IsNotFound(err) {
-			return nil
+		if err == nil {
+			break
 		}
 	}
-	return fmt.Errorf("removing container %.12s: %w", s.id, err)
+	return err
+}
+
+func (s *sandbox) tryRemove(ctx context.Context) error {
+	err := s.x.cli.ContainerRemove(ctx, s.id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if err == nil || cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("removing container %s: %w", s.id, err)
 }
 
 // healthy reports whether the supervisor still waits, and has not done so for too

@@ -49,7 +49,7 @@ type Executor struct {
 	leaks     atomic.Int64
 
 	mu    sync.Mutex
-	leak  error // of the first container that could not be removed
+	left  []*sandbox // those whose containers could not be removed
 	freed error
 	free  sync.Once
 }
@@ -198,7 +198,7 @@ func (x *Executor) Close(ctx context.Context) error {
 		x.freed = x.pool.Close(context.WithoutCancel(ctx))
 		x.takeDowns.Wait()
 		x.readers.Wait()
-		x.freed = errors.Join(x.freed, x.leak)
+		x.freed = errors.Join(x.freed, x.removeLeft())
 	})
 	return x.freed
 }
@@ -213,13 +213,25 @@ func (x *Executor) Stats() Stats {
 }
 
 // leaked notes that a container could not be removed.
-func (x *Executor) leaked(err error) {
+func (x *Executor) leaked(s *sandbox) {
 	x.leaks.Add(1)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.leak == nil {
-		x.leak = err
+	x.left = append(x.left, s)
+}
+
+// removeLeft tries once more to remove what could not be removed, as while the engine
+// was away. Its error is about what is left even so.
+func (x *Executor) removeLeft() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), takeDownTimeout)
+	defer cancel()
+	var errs []error
+	for _, s := range x.left {
+		errs = append(errs, s.tryRemove(ctx))
 	}
+	return errors.Join(errs...)
 }
 
 // blueprint returns what a container of the kind is made from.
