@@ -182,7 +182,7 @@ var maskedPaths = []string{
 	"/proc/misc", "/proc/modules", "/proc/mtrr", "/proc/pagetypeinfo", "/proc/partitions", "/proc/pressure", "/proc/sched_debug",
 	"/proc/schedstat", "/proc/scsi", "/proc/slabinfo", "/proc/softirqs", "/proc/swaps", "/proc/timer_list", "/proc/timer_stats",
 	"/proc/tty", "/proc/vmallocinfo", "/proc/zoneinfo",
-	"/sys/block", "/sys/bus", "/sys/class", "/sys/dev", "/sys/devices/virtual", "/sys/firmware", "/sys/hypervisor",
+	"/sys/block", "/sys/bus", "/sys/class", "/sys/dev", "/sys/devices/virtual", "/sys/firmware", "/sys/fs/btrfs", "/sys/fs/ext4", "/sys/fs/f2fs", "/sys/fs/xfs", "/sys/hypervisor",
 	"/sys/kernel", "/sys/module", "/sys/power",
 }
 
