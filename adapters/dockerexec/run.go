@@ -120,8 +120,8 @@ func (s *sandbox) run(ctx context.Context, job ports.Job) (o ports.Outcome, err 
 	}
 	known := s.evidence(report, int64(len(job.Spec.Stdin)))
 	if report == nil {
-		// A supervisor that was silent is not waited for: it may never end by itself.
-		if ctx.Err() == nil && !errors.Is(err, runner.ErrUnresponsive) {
+		// Any other than one that went away might never end by itself.
+		if ctx.Err() == nil && errors.Is(err, runner.ErrLost) {
 			known.OOM = s.killedForMemory()
 		}
 		s.kill()
