@@ -614,4 +614,3 @@ func TestASupervisorsVolumeThatGoesAway(t *testing.T) {
 		})
 	}
 }
-
