@@ -58,6 +58,10 @@ func Dockerd(t testing.TB) *Daemon {
 // Host returns where the engine listens, as DOCKER_HOST says it.
 func (d *Daemon) Host() string { return "unix://" + d.path("docker.sock") }
 
+// Cgroup returns the name of the control group of all its containers, which is the
+// same in every hierarchy.
+func (d *Daemon) Cgroup() string { return d.cgroup }
+
 // Client returns a client of the engine, which is closed at the end of the test.
 func (d *Daemon) Client(t testing.TB) *client.Client {
 	t.Helper()
