@@ -51,9 +51,9 @@ type Finding struct {
 }
 
 const (
-	// registryTimeout bounds how long registries may take to say whether they have
-	// the images, all together; trialTimeout how long the trial may take.
-	registryTimeout = 15 * time.Second
+	// registryTimeout bounds how long a registry may take to say whether it has an
+	// image, trialTimeout how long the trial may take.
+	registryTimeout = 10 * time.Second
 	trialTimeout    = 2 * time.Minute
 )
 
@@ -69,10 +69,10 @@ const lowDisk = 1 << 30
 // It takes what the engine takes, at most some minutes, or until ctx is done. It may
 // be called concurrently.
 func Examine(ctx context.Context, cli client.APIClient, cfg Config) []Finding {
-	return examine(ctx, cli, cfg, func(l ports.Language, code string) trial { return newTrial(cli, cfg, l, code) })
+	return examine(ctx, cli, cfg, newTrial(cli, cfg))
 }
 
-func examine(ctx context.Context, cli client.APIClient, cfg Config, newTrial func(ports.Language, string) trial) []Finding {
+func examine(ctx context.Context, cli client.APIClient, cfg Config, run trial) []Finding {
 	x := &examination{cli: cli, cfg: cfg}
 	var findings []Finding
 	failed := false
@@ -101,7 +101,7 @@ func examine(ctx context.Context, cli client.APIClient, cfg Config, newTrial fun
 		add(Finding{Name: "trial", Verdict: Warning, Detail: "no task was tried, since something else has to be mended first"})
 		return findings
 	}
-	add(try(ctx, here, newTrial))
+	add(try(ctx, here, run))
 	return findings
 }
 
@@ -147,7 +147,7 @@ func checkDisk(info system.Info, host string, free func(dir string) (uint64, err
 // shield says what stands between a task and the engine's host besides what every
 // task's container has.
 func shield(info system.Info) Finding {
-	who := "the engine runs as root, and tasks as nobody, without capabilities"
+	who := "the engine runs as root, and tasks as users of their own, without capabilities"
 	switch {
 	case hasSecurity(info, "rootless"):
 		who = "the engine itself runs without root"
@@ -168,29 +168,46 @@ func shield(info system.Info) Finding {
 // whose image is here. Registries are asked for the others, which is no pull.
 func (x *examination) checkImages(ctx context.Context) (here []ports.Language, findings []Finding) {
 	if err := checkAllowList(x.cfg.AllowedImages); err != nil {
-		return nil, []Finding{{Name: "images", Verdict: Failure, Err: ports.ErrInvalid, Detail: err.Error()}}
+		return nil, []Finding{{Name: "images", Verdict: Failure, Err: err, Detail: problem("--docker-allowed-images", err)}}
 	}
 	images := newImages(x.cli, x.cfg, goArch(x.info.Architecture))
 	defer images.close()
-	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
-	defer cancel()
 	for _, l := range x.cfg.Warm {
-		_, ok, err := images.present(ctx, l.Image)
+		ok, err := has(ctx, images, l)
 		if ok {
 			here = append(here, l)
 		}
-		f := x.checkImage(ctx, l.Image, ok, err)
+		f := x.checkImage(ctx, l, ok, err)
 		f.Name = "image of " + l.Name
 		findings = append(findings, f)
 	}
 	return here, findings
 }
 
-// checkImage judges one image, which is here, or not, or cannot be used at all.
-func (x *examination) checkImage(ctx context.Context, ref string, here bool, err error) Finding {
+// has reports whether the image of a language is here. The registries' slowness is
+// no reason to take one for missing that is.
+func has(ctx context.Context, images *images, l ports.Language) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
+	_, ok, err := images.present(ctx, l.Image)
+	return ok, err
+}
+
+// problem is what err says, of the thing named if it is about a field.
+func problem(of string, err error) string {
+	if field, ok := errors.AsType[*ports.FieldError](err); ok {
+		return of + " " + field.Problem
+	}
+	return err.Error()
+}
+
+// checkImage judges the image of a language, which is here, or not, or cannot be used
+// at all.
+func (x *examination) checkImage(ctx context.Context, l ports.Language, here bool, err error) Finding {
+	ref := l.Image
 	switch {
 	case errors.Is(err, ports.ErrInvalid):
-		return Finding{Verdict: Failure, Err: err, Detail: "the " + err.Error(), Mend: "give the language another image, or allow this one"}
+		return Finding{Verdict: Failure, Err: err, Detail: problem("the language", err), Mend: "give the language another image, or allow this one"}
 	case err != nil:
 		return Finding{Verdict: Failure, Err: err, Detail: err.Error()}
 	case here && x.cfg.Pull != PullAlways:
@@ -202,12 +219,17 @@ func (x *examination) checkImage(ctx context.Context, ref string, here bool, err
 			Mend:    "docker pull " + ref + ", or use --docker-pull=missing",
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
+	defer cancel()
 	name, err := reference.ParseDockerRef(ref)
 	if err == nil {
 		_, err = x.cli.DistributionInspect(ctx, name.String(), "")
 	}
 	why := ""
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		why = fmt.Sprintf("its registry does not answer within %s", registryTimeout)
+	case err != nil:
 		why = strings.TrimPrefix(err.Error(), "Error response from daemon: ")
 	}
 	switch {
@@ -241,7 +263,7 @@ var hello = map[string]string{
 }
 
 // try runs a task in the first of the languages for which there is a program.
-func try(ctx context.Context, languages []ports.Language, newTrial func(ports.Language, string) trial) Finding {
+func try(ctx context.Context, languages []ports.Language, run trial) Finding {
 	for _, l := range languages {
 		code, ok := hello[l.Name]
 		if !ok {
@@ -249,15 +271,11 @@ func try(ctx context.Context, languages []ports.Language, newTrial func(ports.La
 		}
 		ctx, cancel := context.WithTimeout(ctx, trialTimeout)
 		defer cancel()
-		took, err := newTrial(l, code)(ctx)
+		took, err := run(ctx, l, code)
 		if err != nil {
 			return Finding{Name: "trial", Verdict: Failure, Err: err, Detail: fmt.Sprintf("a task in %s did not run: %v", l.Name, err)}
 		}
 		return Finding{Name: "trial", Detail: fmt.Sprintf("a task in %s ran in %v, with a container made for it", l.Name, took.Round(time.Millisecond))}
 	}
-	return Finding{
-		Name: "trial", Verdict: Warning,
-		Detail: "no task was tried: the image of no built-in language is here",
-		Mend:   "pull one, and look again",
-	}
+	return Finding{Name: "trial", Verdict: Warning, Detail: "no task was tried, since no built-in language has an image that is here and can be used"}
 }

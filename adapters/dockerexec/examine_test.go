@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/docker/docker/api/types/image"
+	registrytypes "github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/api/types/system"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,11 +26,9 @@ type trials struct {
 	err  error
 }
 
-func (tr *trials) make(l ports.Language, code string) trial {
-	return func(context.Context) (time.Duration, error) {
-		tr.made = append(tr.made, l.Name+": "+code)
-		return 30100 * time.Microsecond, tr.err
-	}
+func (tr *trials) run(_ context.Context, l ports.Language, code string) (time.Duration, error) {
+	tr.made = append(tr.made, l.Name+": "+code)
+	return 30100 * time.Microsecond, tr.err
 }
 
 // language returns one whose image has the name of it.
@@ -56,7 +57,7 @@ func TestAnExaminationOfAGoodEngine(t *testing.T) {
 	s, tr := newStandIn(t, engine28), new(trials)
 	s.images["docker.io/library/bash:1"] = true
 	s.version.Components, s.info.RuncCommit.ID = nil, "v1.3.4-0-gd6d73eb8"
-	got := examine(t.Context(), s.client(t), Config{Warm: []ports.Language{language("bash")}}, tr.make)
+	got := examine(t.Context(), s.client(t), Config{Warm: []ports.Language{language("bash")}}, tr.run)
 	for _, f := range got {
 		assert.Equal(t, OK, f.Verdict, "%+v", f)
 		assert.Empty(t, f.Mend, "%+v", f)
@@ -67,7 +68,7 @@ func TestAnExaminationOfAGoodEngine(t *testing.T) {
 	assert.Equal(t, "memory, swap, CPU and processes, by cgroup v2 with the driver systemd", of(t, got, "limits").Detail)
 	assert.Equal(t, "driver overlay2", of(t, got, "storage").Detail)
 	assert.Equal(t, "unknown: the engine's files are not on this machine", of(t, got, "disk").Detail)
-	assert.Equal(t, "the engine runs as root, and tasks as nobody, without capabilities; AppArmor", of(t, got, "shield").Detail)
+	assert.Equal(t, "the engine runs as root, and tasks as users of their own, without capabilities; AppArmor", of(t, got, "shield").Detail)
 	assert.Equal(t, "a task in bash ran in 30ms, with a container made for it", of(t, got, "trial").Detail)
 	assert.Equal(t, []string{"bash: echo hello"}, tr.made)
 	assert.Zero(t, s.asked, "registries have no business with images that are here")
@@ -78,7 +79,7 @@ func TestAnExaminationTellsWhatShouldBeMended(t *testing.T) {
 	s, tr := newStandIn(t, engine29), new(trials)
 	s.images["docker.io/library/python:1"] = true
 	s.info.Driver = "vfs"
-	got := examine(t.Context(), s.client(t), Config{Warm: []ports.Language{language("python")}}, tr.make)
+	got := examine(t.Context(), s.client(t), Config{Warm: []ports.Language{language("python")}}, tr.run)
 	assert.Equal(t, Warning, of(t, got, "storage").Verdict)
 	assert.Contains(t, of(t, got, "storage").Mend, "overlay2")
 	assert.Equal(t, "the engine itself runs without root; neither AppArmor nor SELinux", of(t, got, "shield").Detail)
@@ -98,7 +99,7 @@ func TestNothingIsTriedWhereTasksCannotRun(t *testing.T) {
 	s, tr := newStandIn(t, engine20), new(trials)
 	s.images["docker.io/library/bash:1"] = true
 	s.info.MemoryLimit, s.info.SecurityOptions = false, nil
-	got := examine(t.Context(), s.client(t), Config{Warm: []ports.Language{language("bash")}}, tr.make)
+	got := examine(t.Context(), s.client(t), Config{Warm: []ports.Language{language("bash")}}, tr.run)
 	assert.Equal(t, Failure, of(t, got, "limits").Verdict)
 	assert.Equal(t, Failure, of(t, got, "seccomp").Verdict, "all that is wrong is told, not the first alone")
 	assert.Equal(t, OK, of(t, got, "image of bash").Verdict)
@@ -110,7 +111,7 @@ func TestATrialThatFails(t *testing.T) {
 	t.Parallel()
 	s, tr := newStandIn(t, engine28), &trials{err: os.ErrPermission}
 	s.images["docker.io/library/bash:1"] = true
-	got := examine(t.Context(), s.client(t), Config{Warm: []ports.Language{language("bash")}}, tr.make)
+	got := examine(t.Context(), s.client(t), Config{Warm: []ports.Language{language("bash")}}, tr.run)
 	f := of(t, got, "trial")
 	assert.Equal(t, Failure, f.Verdict)
 	assert.Equal(t, "a task in bash did not run: permission denied", f.Detail)
@@ -124,11 +125,11 @@ func TestTheTrialIsOfAnImageThatIsHere(t *testing.T) {
 	s.images["docker.io/library/cobol:1"] = true
 	s.images["docker.io/library/python:1"] = false
 	s.images["docker.io/library/javascript:1"] = true
-	examine(t.Context(), s.client(t), Config{Warm: languages}, tr.make)
+	examine(t.Context(), s.client(t), Config{Warm: languages}, tr.run)
 	assert.Equal(t, []string{`javascript: console.log("hello")`}, tr.made)
 
 	delete(s.images, "docker.io/library/javascript:1")
-	got := examine(t.Context(), s.client(t), Config{Warm: languages}, tr.make)
+	got := examine(t.Context(), s.client(t), Config{Warm: languages}, tr.run)
 	assert.Equal(t, Warning, of(t, got, "trial").Verdict)
 	assert.Len(t, tr.made, 1)
 }
@@ -152,7 +153,7 @@ func TestImagesAreLookedFor(t *testing.T) {
 		"one that cannot be pulled":                   {images: nowhere, verdict: Failure, detail: "is not here and cannot be had: ", mend: "docker load", asked: 1},
 		"one that is not here, and nothing is pulled": {images: elsewhere, cfg: Config{Pull: PullNever}, verdict: Failure, detail: "--docker-pull=never", mend: "docker pull " + ref},
 		"one that is here, and always pulled":         {images: here, cfg: Config{Pull: PullAlways}, detail: "is pulled again", asked: 1},
-		"one that is not allowed":                     {images: here, cfg: Config{AllowedImages: []string{"python:*"}}, verdict: Failure, detail: "(--docker-allowed-images)", mend: "allow this one"},
+		"one that is not allowed":                     {images: here, cfg: Config{AllowedImages: []string{"python:*"}}, verdict: Failure, detail: `the language names the image "` + ref + `", which is not among the allowed images (--docker-allowed-images)`, mend: "allow this one"},
 		"one whose name is none":                      {image: "Bash::", verdict: Failure, detail: "which is not a reference", mend: "another image"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +165,7 @@ func TestImagesAreLookedFor(t *testing.T) {
 				l.Image = tt.image
 			}
 			tt.cfg.Warm = []ports.Language{l}
-			got := examine(t.Context(), s.client(t), tt.cfg, new(trials).make)
+			got := examine(t.Context(), s.client(t), tt.cfg, new(trials).run)
 			f := of(t, got, "image of bash")
 			assert.Equal(t, tt.verdict, f.Verdict)
 			assert.Contains(t, f.Detail, tt.detail)
@@ -177,7 +178,7 @@ func TestImagesAreLookedFor(t *testing.T) {
 func TestAnImageThatIsAlwaysPulledMustBeInItsRegistry(t *testing.T) {
 	t.Parallel()
 	x := &examination{cli: newStandIn(t, engine28).client(t), cfg: Config{Pull: PullAlways}}
-	f := x.checkImage(t.Context(), "bash:1", true, nil)
+	f := x.checkImage(t.Context(), ports.Language{Image: "bash:1"}, true, nil)
 	assert.Equal(t, Failure, f.Verdict)
 	assert.Contains(t, f.Detail, "bash:1 is here, but --docker-pull=always fetches it again, and it cannot be had")
 }
@@ -185,9 +186,31 @@ func TestAnImageThatIsAlwaysPulledMustBeInItsRegistry(t *testing.T) {
 func TestAPatternOfImagesThatIsNone(t *testing.T) {
 	t.Parallel()
 	cli := newStandIn(t, engine28).client(t)
-	got := examine(t.Context(), cli, Config{AllowedImages: []string{""}}, new(trials).make)
+	got := examine(t.Context(), cli, Config{AllowedImages: []string{""}}, new(trials).run)
 	assert.Equal(t, Failure, of(t, got, "images").Verdict)
-	assert.Contains(t, of(t, got, "images").Detail, "--docker-allowed-images")
+	assert.Contains(t, of(t, got, "images").Detail, `--docker-allowed-images has the pattern "": it is empty`)
+}
+
+// muteRegistries are of an engine that has images and hears nothing from registries.
+type muteRegistries struct{ *fakeEngine }
+
+func (muteRegistries) DistributionInspect(ctx context.Context, _, _ string) (registrytypes.DistributionInspect, error) {
+	<-ctx.Done()
+	return registrytypes.DistributionInspect{}, ctx.Err()
+}
+
+func TestARegistryThatHangsHidesNoImageThatIsHere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newFake()
+		e.put("docker.io/library/python:1", image.InspectResponse{ID: "sha256:1"})
+		bash, python := language("bash"), language("python")
+		x := &examination{cli: muteRegistries{e}, cfg: Config{Warm: []ports.Language{bash, python}}}
+		here, got := x.checkImages(t.Context())
+		assert.Equal(t, []ports.Language{python}, here)
+		assert.Equal(t, bash.Image+" is not here and cannot be had: its registry does not answer within 10s", of(t, got, "image of bash").Detail)
+		assert.Equal(t, OK, of(t, got, "image of python").Verdict)
+	})
 }
 
 func TestTheDiskOfALocalEngine(t *testing.T) {
@@ -223,7 +246,7 @@ func TestTheDiskOfALocalEngine(t *testing.T) {
 func TestWhatShieldsTheHost(t *testing.T) {
 	t.Parallel()
 	for options, want := range map[string]string{
-		"name=seccomp,profile=builtin":         "as nobody, without capabilities; neither",
+		"name=seccomp,profile=builtin":         "as users of their own, without capabilities; neither",
 		"name=apparmor name=userns":            "(userns-remap); AppArmor",
 		"name=selinux":                         "without capabilities; SELinux",
 		"name=rootless name=selinux name=nope": "without root; SELinux",
@@ -249,7 +272,7 @@ func TestAnExaminationOfTheRealEngine(t *testing.T) {
 func TestATrialWhoseProgramGoesWrong(t *testing.T) {
 	t.Parallel()
 	cli := testenv.Docker(t)
-	_, err := newTrial(cli, Config{}, testenv.Languages(t, cli).Bash, "echo oh no >&2; exit 3")(t.Context())
+	_, err := newTrial(cli, Config{})(t.Context(), testenv.Languages(t, cli).Bash, "echo oh no >&2; exit 3")
 	assert.ErrorContains(t, err, `ended by exit with code 3`)
 	assert.ErrorContains(t, err, "oh no")
 }

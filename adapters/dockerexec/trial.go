@@ -13,14 +13,14 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// trial runs a task and returns how long that took, the making of its container
-// included, or an error if it did not go as it should.
-type trial func(ctx context.Context) (time.Duration, error)
+// trial runs a program that prints "hello" and returns how long that took, the making
+// of its container included, or an error if it did not go as it should.
+type trial func(ctx context.Context, l ports.Language, code string) (time.Duration, error)
 
-// newTrial returns a trial of a whole executor with one program, which prints
-// "hello". Nothing of it is left but the volume with the supervisor.
-func newTrial(cli client.APIClient, cfg Config, l ports.Language, code string) trial {
-	return func(ctx context.Context) (took time.Duration, err error) {
+// newTrial returns a trial of a whole executor. Nothing of it is left but the volume
+// with the supervisor.
+func newTrial(cli client.APIClient, cfg Config) trial {
+	return func(ctx context.Context, l ports.Language, code string) (took time.Duration, err error) {
 		cfg, err := cfg.complete()
 		if err != nil {
 			return 0, err
