@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+
+	"github.com/task-runner/task-runner/ports"
 )
 
 // allowList says which images languages may name. None: any.
@@ -17,7 +19,8 @@ import (
 // fetched from a host named python.
 type allowList []*regexp.Regexp
 
-// checkAllowList says what is wrong with the patterns of Config.AllowedImages.
+// checkAllowList says what is wrong with the patterns of Config.AllowedImages, as a
+// *ports.FieldError.
 func checkAllowList(patterns []string) error {
 	_, err := newAllowList(patterns)
 	return err
@@ -28,7 +31,7 @@ func newAllowList(patterns []string) (allowList, error) {
 	for _, p := range patterns {
 		full, err := fullPattern(p)
 		if err != nil {
-			return nil, fmt.Errorf("the pattern %q of --docker-allowed-images: %w", p, err)
+			return nil, ports.Invalid("docker_allowed_images", "has the pattern %q: %v", p, err)
 		}
 		list = append(list, regexp.MustCompile("^"+strings.ReplaceAll(regexp.QuoteMeta(full), `\*`, ".*")+"$"))
 	}

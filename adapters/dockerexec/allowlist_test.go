@@ -7,6 +7,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/ports"
 )
 
 const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -70,7 +72,8 @@ func TestAPatternThatCanMatchNothingIsRefused(t *testing.T) {
 	} {
 		err := checkAllowList([]string{"python:3", p})
 		if assert.Error(t, err, "%q", p) {
-			assert.Contains(t, err.Error(), "--docker-allowed-images")
+			assert.ErrorIs(t, err, ports.ErrInvalid)
+			assert.Contains(t, err.Error(), "docker_allowed_images has the pattern")
 		}
 	}
 	assert.NoError(t, checkAllowList(nil))

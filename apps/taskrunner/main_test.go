@@ -81,6 +81,7 @@ func TestBadArgumentsAreRefusedAtTheStart(t *testing.T) {
 		"a pool that is no number":               {args: []string{"--docker-pool=many"}, code: 2, want: `--docker-pool="many" (TASKRUNNER_DOCKER_POOL) must be a whole number from -1`},
 		"an image that is none":                  {env: []string{"TASKRUNNER_IMAGE_PYTHON=A B"}, code: 2, want: `TASKRUNNER_IMAGE_PYTHON="A B" (--image-python) must be an image, such as python:3.13-slim: invalid reference format`},
 		"a pattern of images that is empty":      {args: []string{"--docker-allowed-images="}, code: 2, want: `--docker-allowed-images="" (TASKRUNNER_DOCKER_ALLOWED_IMAGES) must be an image, such as python:3.13-slim`},
+		"a pattern of images with a bad digest":  {args: []string{"--docker-allowed-images=x@y", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 2, want: `--docker-allowed-images (TASKRUNNER_DOCKER_ALLOWED_IMAGES): has the pattern "x@y": "y" is not a digest`},
 		"a network that there is none of":        {args: []string{"--allow-network"}, code: 2, want: "--allow-network (TASKRUNNER_ALLOW_NETWORK): needs --docker-network (TASKRUNNER_DOCKER_NETWORK)"},
 		"run with a network without one":         {args: []string{"run", "--network", "-"}, code: 2, want: "--network (TASKRUNNER_NETWORK): needs --docker-network (TASKRUNNER_DOCKER_NETWORK)"},
 		"run with a network in a sandbox":        {args: []string{"run", "--network", "--docker-network=x", "--executor=sandbox", "-"}, stdin: "#!/bin/bash", code: 125, want: "--executor (TASKRUNNER_EXECUTOR): cannot be sandbox: a sandbox has no network"},
