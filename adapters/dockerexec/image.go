@@ -232,15 +232,19 @@ func (i *images) pull(ctx context.Context, name reference.Named) (info imageInfo
 	short := reference.FamiliarString(name)
 	m := &meter{image: short, report: i.cfg.Progress, now: i.now, layers: map[string]layer{}}
 	defer func() { m.done(err) }()
+	m.add(pullMessage{}) // the engine may take long to say anything
 	body, err := i.cli.ImagePull(ctx, name.String(), image.PullOptions{})
 	if err == nil {
 		err = readPull(body, m.add)
 		_ = body.Close() // it was read
 	}
 	if err != nil {
-		return imageInfo{}, fmt.Errorf("pulling the image %q (--docker-pull=%s): %w; "+
-			"where the engine cannot fetch it by itself, run docker pull %s beforehand and use --docker-pull=missing",
-			short, i.cfg.Pull, err, short)
+		mend := "run docker pull " + short + " beforehand"
+		if i.cfg.Pull == PullAlways {
+			mend += " and use --docker-pull=missing"
+		}
+		return imageInfo{}, fmt.Errorf("pulling the image %q (--docker-pull=%s): %w; where the engine cannot fetch it by itself, %s",
+			short, i.cfg.Pull, err, mend)
 	}
 	// An account that ends early looks like one that is complete.
 	info, ok, err := i.inspect(ctx, name)
