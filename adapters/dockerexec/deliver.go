@@ -78,12 +78,15 @@ func (p *payload) deliver(ctx context.Context, cli client.APIClient) error {
 	return d.run(ctx)
 }
 
-// engineClock returns a clock that shows the engine's time, which need not be ours.
+// engineClock returns a clock that shows the engine's time, which need not be ours. It
+// says what to mend if the engine does not answer.
 func engineClock(ctx context.Context, cli client.APIClient) (func() time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
 	asked := time.Now()
 	info, err := cli.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking the engine for its time: %w", err)
+		return nil, &refusal{unreachable(cli.DaemonHost(), err)}
 	}
 	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
 	if err != nil {

@@ -391,19 +391,21 @@ func TestReapRefusesAShortGrace(t *testing.T) {
 func TestReapDoesNothingWithoutTheEnginesTime(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name string
 		cli  client.APIClient
+		want string
 	}{
-		{"no answer", &faulty{APIClient: timeless{}, before: func(string) error { return errStop }}},
-		{"no time", timeless{}},
+		{&faulty{APIClient: timeless{}, before: func(string) error { return errStop }}, "reaping: unix:///engine.sock does not answer as a Docker engine does: "},
+		{timeless{}, "reaping: asking the engine for its time: "},
 	} {
 		_, err := Reap(t.Context(), c.cli, ReapOptions{})
-		assert.ErrorContains(t, err, "reaping: asking the engine for its time: ", c.name)
+		assert.ErrorContains(t, err, c.want)
 	}
 }
 
 // timeless is an engine that does not say what time it is, and does nothing else.
 type timeless struct{ client.APIClient }
+
+func (timeless) DaemonHost() string { return "unix:///engine.sock" }
 
 func (timeless) Info(context.Context) (system.Info, error) { return system.Info{}, nil }
 
