@@ -151,7 +151,7 @@ func text(events []event, kind string) (all string) {
 func TestServeRunsTasksAndTellsEverythingLive(t *testing.T) {
 	t.Parallel()
 	s := serving(t, "--concurrency=2")
-	for _, want := range []string{"Executor   sandbox, chosen because it can enforce every limit here; not docker, because no engine answers at unix:///nonexistent/docker.sock\n", "Languages  bash, javascript, python", "kept for 24h"} {
+	for _, want := range []string{"Executor   sandbox, chosen because it can enforce every limit here; not docker, because no Docker engine answers at unix:///nonexistent/docker.sock\n", "Languages  bash, javascript, python", "kept for 24h"} {
 		assert.Contains(t, s.banner, want)
 	}
 	for _, base := range []string{s.api, s.web} { // the web page's server passes the API on

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
-	"github.com/distribution/reference"
 	"github.com/docker/docker/client"
 
 	"github.com/task-runner/task-runner/adapters/dockerexec"
@@ -182,40 +179,9 @@ func probeDocker(ctx context.Context, cfg Config) error {
 	defer cli.Close()
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	for _, l := range cfg.Languages {
-		if l.Image == "" {
-			return fmt.Errorf("the language %s names no image", l.Name)
-		}
+	missing, err := dockerexec.Missing(ctx, cli, dockerConfig(cfg))
+	if err == nil && missing != nil {
+		err = fmt.Errorf("the engine at %s lacks %s", cli.DaemonHost(), strings.Join(missing, ", "))
 	}
-	var missing []string
-	for _, image := range imagesOf(cfg.Languages) {
-		name, err := reference.ParseDockerRef(image)
-		if err != nil {
-			return fmt.Errorf("%q is no image: %w", image, err)
-		}
-		_, err = cli.ImageInspect(ctx, name.String())
-		switch {
-		case cerrdefs.IsNotFound(err):
-			missing = append(missing, image)
-		case err != nil:
-			return unreachable(ctx, cli.DaemonHost(), err)
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("the engine at %s lacks %s", cli.DaemonHost(), strings.Join(missing, ", "))
-	}
-	return nil
-}
-
-// unreachable says in a few words why an engine could not be asked.
-func unreachable(ctx context.Context, host string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("this user may not use the engine at %s", host)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("the engine at %s did not answer within %s", host, probeTimeout)
-	case client.IsErrConnectionFailed(err):
-		return fmt.Errorf("no engine answers at %s", host)
-	}
-	return fmt.Errorf("asking the engine at %s: %w", host, err)
+	return err
 }
