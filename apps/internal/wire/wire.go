@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/task-runner/task-runner/adapters/httpapi"
@@ -72,6 +73,11 @@ func Languages(file string) ([]ports.Language, error) {
 	added, err := languagefile.Load(file)
 	if err != nil {
 		return nil, ports.Invalid("languages", "cannot be used: %v", err)
+	}
+	for _, l := range added {
+		if _, err := reference.ParseDockerRef(l.Image); l.Image != "" && err != nil {
+			return nil, ports.Invalid("languages", "cannot be used: the image %q of %s is none: %v", l.Image, l.Name, err)
+		}
 	}
 	all, err := taskrunner.MergeLanguages(taskrunner.BuiltinLanguages(), added)
 	if err != nil {

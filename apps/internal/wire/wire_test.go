@@ -57,6 +57,11 @@ languages:
 
 	_, err = Languages(filepath.Join(t.TempDir(), "none"))
 	assert.ErrorIs(t, err, ports.ErrInvalid)
+
+	require.NoError(t, os.WriteFile(file, []byte(`languages: {perl: {source: main.pl, image: "A B", run: [perl]}}`), 0o600))
+	_, err = Languages(file)
+	assert.ErrorIs(t, err, ports.ErrInvalid)
+	assert.ErrorContains(t, err, `languages cannot be used: the image "A B" of perl is none: invalid reference format`)
 }
 
 func newApp(t *testing.T, cfg Config, e ports.Executor) *App {
