@@ -10,9 +10,9 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// mirror copies what the program writes to this process's own output, as it
-// comes and all that is kept of it, and keeps why it could not run. It sits at the executor, because there a
-// reader who is slow slows the program, and nothing else.
+// mirror copies what the program writes to this process's own output, as it comes
+// and all that is kept of it, and keeps why it could not run. It sits at the
+// executor, because there a reader who is slow slows the program, and nothing else.
 type mirror struct {
 	stdout, stderr io.Writer
 	// closed is called when nobody reads the output any more.

@@ -27,6 +27,9 @@ func (p *pulls) progress(at dockerexec.PullProgress) {
 		p.told = map[string]time.Time{}
 	}
 	switch {
+	case at.Err != nil: // which the task tells that needs the image
+		delete(p.told, at.Image)
+		return
 	case at.Done:
 		delete(p.told, at.Image)
 	case time.Since(p.told[at.Image]) < pullEvery:
@@ -37,12 +40,9 @@ func (p *pulls) progress(at dockerexec.PullProgress) {
 	p.tell(sentence(at))
 }
 
-// sentence says how far a pull is. Why one failed is told by the task that needs
-// the image.
+// sentence says how far a pull is.
 func sentence(at dockerexec.PullProgress) string {
 	switch {
-	case at.Err != nil:
-		return fmt.Sprintf("pulling %s failed", at.Image)
 	case at.Done:
 		return "pulled " + at.Image
 	case at.Total == 0:
