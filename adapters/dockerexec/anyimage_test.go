@@ -60,7 +60,7 @@ func bigImage(t *testing.T, cli *client.Client) ports.Language {
 	defer func() { assert.NoError(t, cli.ContainerRemove(t.Context(), made.ID, container.RemoveOptions{})) }()
 	bash.Image = "taskrunner-test/asks-for-all"
 	_, err = cli.ContainerCommit(t.Context(), made.ID, container.CommitOptions{Reference: bash.Image, Changes: []string{
-		`VOLUME ["/data","/var/lib/more data"]`, `ENTRYPOINT ["/bin/false"]`, `CMD ["--help"]`, "USER root", "WORKDIR /elsewhere",
+		`VOLUME ["/data","/var/lib/more data","/with a slash/","/tmp/"]`, `ENTRYPOINT ["/bin/false"]`, `CMD ["--help"]`, "USER root", "WORKDIR /elsewhere",
 		"ENV PATH=/opt/ours/bin:/usr/bin:/bin", "ENV SECRET=of-the-image", "EXPOSE 80",
 	}})
 	require.NoError(t, err)
@@ -79,11 +79,14 @@ func TestWhatAnImageAsksForIsNotDone(t *testing.T) {
 		for folder in /data "/var/lib/more data"; do
 			grep -q " ${folder/ /\\\\040} ro,.* - tmpfs " /proc/self/mountinfo && echo "$folder is covered"
 			touch "$folder/file" || echo "$folder is read-only"
-		done`)
+		done
+		echo "$(grep -c " /with.040a.040slash " /proc/self/mountinfo) mount"
+		test -w /tmp && echo "/tmp is writable"`)
 	assert.Equal(t, ports.CauseExit, o.Cause)
 	assert.Equal(t, strings.Join([]string{
 		"/tmp/work", "path /opt/ours/bin:/usr/bin:/bin", "no root", "no secret",
-		"/data is covered", "/data is read-only", "/var/lib/more data is covered", "/var/lib/more data is read-only", "",
+		"/data is covered", "/data is read-only", "/var/lib/more data is covered", "/var/lib/more data is read-only",
+		"1 mount", "/tmp is writable", "",
 	}, "\n"), out)
 }
 

@@ -21,6 +21,8 @@ const (
 	tmpDir    = "/tmp"
 	workDir   = tmpDir + "/work"
 	shmDir    = "/dev/shm"
+	ptsDir    = "/dev/pts"
+	mqueueDir = "/dev/mqueue"
 )
 
 // blueprint is what one container is made from.
@@ -75,8 +77,8 @@ var settings = []Setting{
 		}},
 	{"ReadonlyRootfs", "true", "the image's file system is on the host's disk, which no limit covers",
 		func(_ *blueprint, _ *container.Config, h *container.HostConfig) { h.ReadonlyRootfs = true }},
-	{"Tmpfs", "/tmp (with the work folder) and /dev/shm, together as large as the disk limit, with bounded inodes; noexec unless the language compiles",
-		"files would be unbounded, by size or by number; downloaded programs would be one chmod away",
+	{"Tmpfs", "/tmp (with the work folder) and /dev/shm, together as large as the disk limit, with bounded inodes; noexec unless the language compiles. Empty ones cover the image's volumes, /dev/pts and /dev/mqueue",
+		"files would be unbounded, by size or by number; downloaded programs would be one chmod away; one task could take every terminal that the host has for containers",
 		func(b *blueprint, _ *container.Config, h *container.HostConfig) { h.Tmpfs = b.tmpfs() }},
 	{"Mounts", "the supervisor's volume and an /etc/passwd with the users of containers, both read-only", "a program could replace the next one's supervisor; programs that ask for their user's name would fail",
 		func(b *blueprint, _ *container.Config, h *container.HostConfig) {
@@ -148,11 +150,14 @@ func (b *blueprint) configs() (*container.Config, *container.HostConfig) {
 }
 
 // tmpfs returns the writable file systems, and covers the image's volumes, each of
-// which would be a folder without limit on the host's disk.
+// which would be a folder without limit on the host's disk, and the engine's own
+// mounts that are shared more than they look: there are some thousands of terminals
+// for all containers together.
 func (b *blueprint) tmpfs() map[string]string {
 	all := map[string]string{}
-	for _, folder := range b.covers {
-		all[folder] = "ro,nosuid,nodev,noexec,size=4k,nr_inodes=1,mode=555"
+	for _, folder := range append([]string{ptsDir, mqueueDir}, b.covers...) {
+		// As the engine writes it: two mounts in one place have no order.
+		all[path.Clean(folder)] = "ro,nosuid,nodev,noexec,size=4k,nr_inodes=1,mode=555"
 	}
 	exec := "noexec"
 	if b.executable {
@@ -168,10 +173,12 @@ func (b *blueprint) tmpfs() map[string]string {
 	return all
 }
 
-// shmRoom and filesRoom divide the disk limit: an eighth is for shared memory, the
-// rest for files. An engine cannot mount one file system in two places.
+// shmRoom and filesRoom divide the whole pages of the disk limit: an eighth is for
+// shared memory, the rest for files. An engine cannot mount one file system in two
+// places. A limit of less than two pages has no room for files, and must not be used:
+// of size 0, a tmpfs has no limit.
 func shmRoom(disk int64) int64   { return max(disk/8/pageSize, 1) * pageSize }
-func filesRoom(disk int64) int64 { return disk - shmRoom(disk) }
+func filesRoom(disk int64) int64 { return max(disk/pageSize*pageSize-shmRoom(disk), 0) }
 
 // maskedPaths are empty in containers. Those that do not exist are no trouble.
 var maskedPaths = []string{
