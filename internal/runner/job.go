@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/task-runner/task-runner/internal/runner/frame"
 	"github.com/task-runner/task-runner/ports"
 )
 
@@ -34,24 +35,16 @@ const maxOpenFiles = 1024
 // ports.ErrInvalid and names the field. network says whether the sandbox has one,
 // room how many bytes of the disk there are for the program's own files.
 func CheckJob(job ports.Job, network bool, room int64) error {
-	l := job.Spec.Limits
 	switch {
 	case len(job.Language.Run) == 0:
 		return ports.Invalid("language", "has no command to run")
+	case job.Language.CompileTimeout < 0 || job.Language.CompileTimeout > frame.MaxTimeout:
+		return ports.Invalid("language", "has a timeout for its compile step that is below 0 or above %s", frame.MaxTimeout)
 	case job.Spec.Network && !network:
 		return ports.Invalid("network", "cannot be had in this sandbox; use an executor that has one")
-	case !(l.CPU > 0 && l.CPU <= maxCPU):
-		return ports.Invalid("cpu_limit", "must be positive and at most %d", maxCPU)
-	case l.Memory <= 0 || l.Memory > maxBytes:
-		return ports.Invalid("memory_limit", "must be positive and at most %d", int64(maxBytes))
-	case l.Timeout <= 0:
-		return ports.Invalid("timeout", "must be positive")
-	case l.PIDs <= 0:
-		return ports.Invalid("pids_limit", "must be positive")
-	case l.Output <= 0 || l.Output > maxBytes/ports.OutputKillFactor:
-		return ports.Invalid("output_limit", "must be positive and at most %d", int64(maxBytes/ports.OutputKillFactor))
-	case l.Disk <= 0 || l.Disk > maxBytes:
-		return ports.Invalid("disk_limit", "must be positive and at most %d", int64(maxBytes))
+	}
+	if err := CheckLimits(job.Spec.Limits); err != nil {
+		return err
 	}
 	for _, env := range []map[string]string{job.Language.Env, job.Spec.Env} {
 		for name := range env {
@@ -73,10 +66,32 @@ func CheckJob(job ports.Job, network bool, room int64) error {
 	return nil
 }
 
+// CheckLimits refuses limits that no sandbox can enforce, as CheckJob does.
+func CheckLimits(l ports.Limits) error {
+	switch {
+	case !(l.CPU > 0 && l.CPU <= maxCPU):
+		return ports.Invalid("cpu_limit", "must be positive and at most %d", maxCPU)
+	case l.Memory <= 0 || l.Memory > maxBytes:
+		return ports.Invalid("memory_limit", "must be positive and at most %d", int64(maxBytes))
+	case l.Timeout <= 0 || l.Timeout > frame.MaxTimeout:
+		return ports.Invalid("timeout", "must be positive and at most %s", frame.MaxTimeout)
+	case l.PIDs <= 0 || l.PIDs > maxPIDs:
+		return ports.Invalid("pids_limit", "must be positive and at most %d", maxPIDs)
+	case l.Output <= 0 || l.Output > maxBytes/ports.OutputKillFactor:
+		return ports.Invalid("output_limit", "must be positive and at most %d", int64(maxBytes/ports.OutputKillFactor))
+	case l.Disk <= 0 || l.Disk > maxBytes:
+		return ports.Invalid("disk_limit", "must be positive and at most %d", int64(maxBytes))
+	}
+	return nil
+}
+
 // Bounds far beyond any machine, within which nothing overflows.
 const (
 	maxCPU   = 1 << 10
 	maxBytes = 1 << 50
+	// maxPIDs leaves room for a supervisor below the kernel's PID_MAX_LIMIT, above
+	// which it takes no limit.
+	maxPIDs = 1<<22 - 1<<10
 )
 
 // MaxInodes is how many files and folders a tmpfs of this size may have. One for

@@ -46,11 +46,17 @@ func (j *Jobs) Begin(ctx context.Context) (context.Context, func(), error) {
 }
 
 // Ended makes the error of a job say whose wish ended it: that of the caller, whose
-// context ctx is, or that of Close. Only those errors come with an Outcome.
+// context ctx is, or that of Close. Only those errors come with an Outcome: o, or
+// that of a job that never began, where o is zero because the wish came behind
+// another error.
 func (j *Jobs) Ended(ctx context.Context, o ports.Outcome, err error) (ports.Outcome, error) {
-	switch {
-	case err == nil:
+	if err == nil {
 		return o, nil
+	}
+	if o.Cause == "" {
+		o = ports.Outcome{Cause: ports.CauseCancelled, ExitCode: -1}
+	}
+	switch {
 	case ctx.Err() != nil:
 		return o, fmt.Errorf("%w: %w", ctx.Err(), err)
 	case j.ctx.Err() != nil:
