@@ -82,7 +82,7 @@ func newExecutor(ctx context.Context, cli client.APIClient, cfg Config) (*Execut
 		return nil, err
 	}
 	x.profile = string(profile)
-	x.depot.cli, x.depot.arch = cli, x.engine.Arch
+	x.depot = depot{cli: cli, arch: x.engine.Arch, turn: make(chan struct{}, 1)}
 	if _, err := x.depot.get(ctx); err != nil {
 		return nil, err
 	}
@@ -268,21 +268,35 @@ type runnerVolume struct {
 	folder string
 }
 
+// deliveryTimeout bounds a delivery, which may have to wait for another worker's.
+const deliveryTimeout = 3 * time.Minute
+
 // depot has the volume with the supervisor put into the engine when it is first
 // needed. It is safe for concurrent use.
 type depot struct {
 	cli  client.APIClient
 	arch string
 
+	turn chan struct{} // has one element while somebody delivers
+
 	mu     sync.Mutex
 	volume runnerVolume // zero if it has to be looked after
 }
 
 func (d *depot) get(ctx context.Context) (runnerVolume, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.volume.name != "" {
-		return d.volume, nil
+	if v, ok := d.known(); ok {
+		return v, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	select {
+	case d.turn <- struct{}{}:
+		defer func() { <-d.turn }()
+	case <-ctx.Done():
+		return runnerVolume{}, fmt.Errorf("waiting for the supervisor's volume: %w", ctx.Err())
+	}
+	if v, ok := d.known(); ok { // somebody else was faster
+		return v, nil
 	}
 	name, err := deliver(ctx, d.cli, d.arch)
 	if err != nil {
@@ -292,8 +306,16 @@ func (d *depot) get(ctx context.Context) (runnerVolume, error) {
 	if err != nil {
 		return runnerVolume{}, fmt.Errorf("looking at the supervisor's volume: %w", err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.volume = runnerVolume{name, info.Mountpoint}
 	return d.volume, nil
+}
+
+func (d *depot) known() (runnerVolume, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.volume, d.volume.name != ""
 }
 
 // forget says that the volume may not be what it should be.
