@@ -48,7 +48,7 @@ var escapes = []escape{
 		"containers that share a volume turn runc's writes to /proc on other files of the kernel, past AppArmor and SELinux"},
 }
 
-// hopeless is the escape that only an engine has which nobody has mended for years.
+// hopeless is the escape of engines that nobody has mended for years.
 const hopeless = "CVE-2019-5736"
 
 func (e escape) in(r release) bool {
