@@ -26,15 +26,15 @@ type Config struct {
 	// such jobs are refused. Everything that can be reached from that network can
 	// be reached by strangers' programs.
 	Network string
-	// Pool is how many containers are kept ready for each image that is in use.
-	// Default: twice the number of the engine's processors; negative: none, so that
-	// every task waits for its container.
+	// Pool is how many containers are kept ready for each image that is in use; at
+	// most 512. Default: twice the number of the engine's processors; negative: none,
+	// so that every task waits for its container.
 	Pool int
 	// Limits are those that containers are made with. A job with other limits of
 	// CPU, memory or processes has them changed, which costs some milliseconds;
-	// one with another Disk has containers of its own kind. Fields that are 0 have
-	// a default: 1 CPU, 256 MiB of memory, 64 processes, 64 MiB of disk. Timeout and
-	// Output are not used.
+	// one with another Disk has containers of its own kind, and so has one whose
+	// Timeout is of another number of hours. Fields that are 0 have a default: 1 CPU,
+	// 256 MiB of memory, 64 processes, 64 MiB of disk, a minute. Output is not used.
 	Limits ports.Limits
 	// IdleTTL is how long containers of an image are kept ready after its last
 	// task. Default: 10 minutes.

@@ -113,10 +113,11 @@ func newExecutor(ctx context.Context, cli client.APIClient, cfg Config) (*Execut
 
 // complete returns the configuration with its defaults.
 func (c Config) complete() (Config, error) {
-	usual := ports.Limits{CPU: 1, Memory: 256 << 20, PIDs: 64, Disk: 64 << 20}
+	usual := ports.Limits{CPU: 1, Memory: 256 << 20, PIDs: 64, Disk: 64 << 20, Timeout: time.Minute, Output: 1}
 	l := &c.Limits
 	l.CPU, l.Memory = cmp.Or(l.CPU, usual.CPU), cmp.Or(l.Memory, usual.Memory)
 	l.PIDs, l.Disk = cmp.Or(l.PIDs, usual.PIDs), cmp.Or(l.Disk, usual.Disk)
+	l.Timeout, l.Output = cmp.Or(l.Timeout, usual.Timeout), usual.Output
 	c.Pull = cmp.Or(c.Pull, PullMissing)
 	c.IdleTTL = cmp.Or(c.IdleTTL, 10*time.Minute)
 	c.ReapAfter = cmp.Or(c.ReapAfter, defaultReapGrace)
@@ -126,12 +127,15 @@ func (c Config) complete() (Config, error) {
 	switch {
 	case c.Pull != PullNever && c.Pull != PullMissing && c.Pull != PullAlways:
 		return c, ports.Invalid("docker_pull", "must be %s, %s or %s", PullNever, PullMissing, PullAlways)
-	case l.CPU < 0 || l.Memory < 0 || l.PIDs < 0 || l.Disk < 0:
-		return c, ports.Invalid("limits", "must not be negative")
+	case c.Pool > users:
+		return c, ports.Invalid("docker_pool", "must be at most %d, the number of users that containers have", users)
 	case c.IdleTTL < 0:
 		return c, ports.Invalid("idle_ttl", "must not be negative")
 	case c.ReapAfter < minReapGrace:
 		return c, ports.Invalid("reap_after", "must be at least %s", minReapGrace)
+	}
+	if err := checkTaskLimits(*l); err != nil {
+		return c, fmt.Errorf("the limits that containers are made with: %w", err)
 	}
 	return c, checkAllowList(c.AllowedImages)
 }

@@ -55,6 +55,14 @@ func (x *Executor) checkJob(job ports.Job) error {
 	if err := runner.CheckJob(job, x.cfg.Network != "", filesRoom(l.Disk)); err != nil {
 		return err
 	}
+	return checkTaskLimits(l)
+}
+
+// checkTaskLimits refuses limits that no container can have.
+func checkTaskLimits(l ports.Limits) error {
+	if err := runner.CheckLimits(l); err != nil {
+		return err
+	}
 	switch {
 	case l.CPU < engineMinCPU:
 		return ports.Invalid("cpu_limit", "must be at least %g in a container", engineMinCPU)
