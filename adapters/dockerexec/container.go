@@ -12,6 +12,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
 
 	"github.com/task-runner/task-runner/internal/runner"
@@ -133,7 +134,7 @@ func linger(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // attach connects to the container before it starts, so that nothing is missed.
 func (s *sandbox) attach(ctx context.Context) error {
-	attached, err := s.x.cli.ContainerAttach(ctx, s.id, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
+	attached, err := attachTo(ctx, s.x.cli, s.id)
 	if err != nil {
 		return fmt.Errorf("attaching to the container: %w", err)
 	}
@@ -146,6 +147,33 @@ func (s *sandbox) attach(ctx context.Context) error {
 		fromContainer.CloseWithError(err) // nil is the end of file
 	})
 	return nil
+}
+
+// attachTo attaches to a container. Once the client is connected it heeds no context:
+// an engine that does not answer is left to itself, and what it answers too late is
+// closed.
+func attachTo(ctx context.Context, cli client.APIClient, id string) (types.HijackedResponse, error) {
+	type answer struct {
+		attached types.HijackedResponse
+		err      error
+	}
+	answered := make(chan answer)
+	go func() {
+		attached, err := cli.ContainerAttach(ctx, id, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
+		select {
+		case answered <- answer{attached, err}:
+		case <-ctx.Done():
+			if err == nil {
+				attached.Close()
+			}
+		}
+	}()
+	select {
+	case a := <-answered:
+		return a.attached, a.err
+	case <-ctx.Done():
+		return types.HijackedResponse{}, ctx.Err()
+	}
 }
 
 // toContainer is the way to the supervisor's stdin.
@@ -179,7 +207,7 @@ func (s *sandbox) discard() {
 	s.x.takeDowns.Go(func() {
 		s.hangUp()
 		if err := s.remove(); err != nil {
-			s.x.leaked(s)
+			s.x.leaked(s.id)
 		}
 		s.x.alive.Add(-1)
 	})
@@ -199,7 +227,7 @@ func (s *sandbox) remove() (err error) {
 			<-time.After(takeDownPause) // the engine may be about to start again
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), takeDownTimeout)
-		err = s.tryRemove(ctx)
+		err = s.x.tryRemove(ctx, s.id)
 		cancel()
 		if err == nil {
 			break
@@ -208,12 +236,13 @@ func (s *sandbox) remove() (err error) {
 	return err
 }
 
-func (s *sandbox) tryRemove(ctx context.Context) error {
-	err := s.x.cli.ContainerRemove(ctx, s.id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+// tryRemove removes a container, also if it runs, and also if it is gone.
+func (x *Executor) tryRemove(ctx context.Context, id string) error {
+	err := x.cli.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	if err == nil || cerrdefs.IsNotFound(err) {
 		return nil
 	}
-	return fmt.Errorf("removing container %s: %w", s.id, err)
+	return fmt.Errorf("removing container %s: %w", id, err)
 }
 
 // healthy reports whether the supervisor still waits, and has not done so for too

@@ -49,7 +49,7 @@ type Executor struct {
 	leaks     atomic.Int64
 
 	mu    sync.Mutex
-	left  []*sandbox // those whose containers could not be removed
+	left  []string // IDs of containers that could not be removed
 	freed error
 	free  sync.Once
 }
@@ -217,11 +217,11 @@ func (x *Executor) Stats() Stats {
 }
 
 // leaked notes that a container could not be removed.
-func (x *Executor) leaked(s *sandbox) {
+func (x *Executor) leaked(id string) {
 	x.leaks.Add(1)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.left = append(x.left, s)
+	x.left = append(x.left, id)
 }
 
 // removeLeft tries once more to remove what could not be removed, as while the engine
@@ -232,8 +232,8 @@ func (x *Executor) removeLeft() error {
 	ctx, cancel := context.WithTimeout(context.Background(), takeDownTimeout)
 	defer cancel()
 	var errs []error
-	for _, s := range x.left {
-		errs = append(errs, s.tryRemove(ctx))
+	for _, id := range x.left {
+		errs = append(errs, x.tryRemove(ctx, id))
 	}
 	return errors.Join(errs...)
 }

@@ -16,6 +16,8 @@ import (
 )
 
 const (
+	// updateTimeout bounds the change of a container's limits.
+	updateTimeout = 30 * time.Second
 	// usualRequest is how much memory containers of the pool have for files and
 	// input; a job that brings more has its container's limit changed.
 	usualRequest = 512 << 10
@@ -150,6 +152,8 @@ func (s *sandbox) fit(ctx context.Context, job ports.Job, req *runner.Request) e
 	if has.nanoCPUs == want.nanoCPUs && has.pids == want.pids && spare >= 0 && spare <= memorySlack {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
+	defer cancel()
 	updated, err := s.x.cli.ContainerUpdate(ctx, s.id, container.UpdateConfig{Resources: container.Resources{
 		Memory: want.memory, MemorySwap: want.memory, NanoCPUs: want.nanoCPUs, PidsLimit: &want.pids,
 	}})
