@@ -79,8 +79,8 @@ type PullProgress struct {
 // Stats counts what an executor did and has.
 type Stats struct {
 	// Warm and Cold count the jobs that found a container ready and those that had
-	// to wait for one to be made; Updated those of the warm ones whose container had
-	// its limits changed.
+	// to wait for one to be made; Updated those of either whose container had its
+	// limits changed.
 	Warm, Cold, Updated int64
 	// Ready is how many containers wait for a job, Alive how many there are in all.
 	Ready, Alive int

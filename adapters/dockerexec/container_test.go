@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,7 +65,8 @@ func TestAnEngineThatDoesNotAnswerAnAttachHoldsUpNobody(t *testing.T) {
 	assert.ErrorIs(t, <-heard, io.EOF, "what is answered too late is hung up on")
 }
 
-// stuck is an engine that takes for ever to change a container's limits.
+// stuck is an engine that takes for ever to change a container's limits, or to show an
+// image.
 type stuck struct{ client.APIClient }
 
 func (stuck) ContainerUpdate(ctx context.Context, _ string, _ container.UpdateConfig) (container.UpdateResponse, error) {
@@ -80,6 +82,23 @@ func TestAnEngineThatDoesNotChangeLimitsIsNotWaitedForForEver(t *testing.T) {
 		err := s.fit(t.Context(), ports.Job{Spec: ports.Spec{Limits: ports.Limits{CPU: 1, Memory: 1 << 20, PIDs: 1}}}, &runner.Request{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, updateTimeout, time.Since(start))
+	})
+}
+
+func (stuck) ImageInspect(ctx context.Context, _ string, _ ...client.ImageInspectOption) (image.InspectResponse, error) {
+	<-ctx.Done()
+	return image.InspectResponse{}, ctx.Err()
+}
+
+func TestAnEngineThatDoesNotShowAnImageIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		images := newImages(stuck{}, Config{}, "amd64")
+		defer images.close()
+		start := time.Now()
+		_, err := images.get(t.Context(), "python:3")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, inspectTimeout, time.Since(start))
 	})
 }
 

@@ -254,11 +254,16 @@ func (i *images) pull(ctx context.Context, name reference.Named) (info imageInfo
 	return info, err
 }
 
+// inspectTimeout bounds a look at an image.
+const inspectTimeout = 30 * time.Second
+
 // inspect asks the engine for an image, and whether it has it. An image of another
 // architecture is an error, also where the kernel would run its programs: neither
 // the supervisor nor the filter of system calls is made for them.
 func (i *images) inspect(ctx context.Context, name reference.Named) (imageInfo, bool, error) {
 	short := reference.FamiliarString(name)
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
 	found, err := i.cli.ImageInspect(ctx, name.String())
 	if cerrdefs.IsNotFound(err) {
 		return imageInfo{}, false, nil

@@ -17,7 +17,6 @@ import (
 
 // Where a container has what it needs.
 const (
-	runnerDir = "/.taskrunner"
 	tmpDir    = "/tmp"
 	workDir   = tmpDir + "/work"
 	shmDir    = "/dev/shm"
@@ -62,7 +61,7 @@ var settings = []Setting{
 		func(b *blueprint, c *container.Config, _ *container.HostConfig) { c.Image = b.id }},
 	{"Entrypoint, Init, Healthcheck", "the supervisor alone", "the image's own entrypoint, the engine's init or a health check would be processes that nobody supervises",
 		func(b *blueprint, c *container.Config, h *container.HostConfig) {
-			c.Entrypoint = []string{runnerDir + "/" + supervisorFile, runnerDir + "/" + b.filter}
+			c.Entrypoint = []string{runnerFolder + "/" + supervisorFile, runnerFolder + "/" + b.filter}
 			c.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
 			h.Init = new(false)
 		}},
@@ -83,7 +82,7 @@ var settings = []Setting{
 	{"Mounts", "the supervisor's volume and an /etc/passwd with the users of containers, both read-only", "a program could replace the next one's supervisor; programs that ask for their user's name would fail",
 		func(b *blueprint, _ *container.Config, h *container.HostConfig) {
 			h.Mounts = []mount.Mount{{
-				Type: mount.TypeVolume, Source: b.volume.name, Target: runnerDir, ReadOnly: true,
+				Type: mount.TypeVolume, Source: b.volume.name, Target: runnerFolder, ReadOnly: true,
 				VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: volumeLabels()},
 			}, {
 				Type: mount.TypeBind, Source: path.Join(b.volume.folder, passwdFile), Target: "/etc/passwd", ReadOnly: true,
