@@ -112,12 +112,24 @@ func (s *sandbox) create(ctx context.Context, b *blueprint) error {
 		return fmt.Errorf("making a container of the image %q: %w", b.image, err)
 	case err != nil:
 		return fmt.Errorf("making a container: %w", err)
-	case len(made.Warnings) > 0:
-		// The engine says so when it drops a limit.
-		return fmt.Errorf("making a container: the engine cannot make it as it must be: %s", strings.Join(made.Warnings, "; "))
+	}
+	if dropped := ofLimits(made.Warnings); dropped != nil {
+		return fmt.Errorf("making a container: the engine cannot make it as it must be: %s", strings.Join(dropped, "; "))
 	}
 	s.id = made.ID
 	return nil
+}
+
+// ofLimits returns an engine's warnings of a container's limits, which are all that it
+// has but one: engines say so when they drop a limit. Of a host that forwards no packets
+// they warn whenever limits are changed, also where there is no network at all.
+func ofLimits(warnings []string) (dropped []string) {
+	for _, w := range warnings {
+		if !strings.HasPrefix(w, "IPv4 forwarding is disabled") {
+			dropped = append(dropped, w)
+		}
+	}
+	return dropped
 }
 
 // lingering is how long an engine may take to make a container that nobody wants any

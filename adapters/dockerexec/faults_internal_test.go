@@ -352,6 +352,17 @@ func (h *heedless) ContainerCreate(ctx context.Context, c *container.Config, hos
 	return made, err
 }
 
+func TestAnEngineWhoseHostForwardsNothing(t *testing.T) {
+	t.Parallel()
+	const warning = "IPv4 forwarding is disabled. Networking will not work."
+	x := executorOn(t, &tampered{APIClient: testenv.Docker(t), createWarning: warning, updateWarning: warning})
+	job := bashJob(t, "echo hello")
+	job.Spec.Limits.PIDs++
+	o, err := x.Run(within(t), job)
+	require.NoError(t, err, "its limits hold all the same")
+	assert.Equal(t, ports.CauseExit, o.Cause)
+}
+
 func TestAnEngineThatDropsALimit(t *testing.T) {
 	t.Parallel()
 	t.Run("when it makes a container", func(t *testing.T) {

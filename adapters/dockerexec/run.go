@@ -157,11 +157,11 @@ func (s *sandbox) fit(ctx context.Context, job ports.Job, req *runner.Request) e
 	updated, err := s.x.cli.ContainerUpdate(ctx, s.id, container.UpdateConfig{Resources: container.Resources{
 		Memory: want.memory, MemorySwap: want.memory, NanoCPUs: want.nanoCPUs, PidsLimit: &want.pids,
 	}})
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("limiting the container: %w", err)
-	case len(updated.Warnings) > 0:
-		return fmt.Errorf("limiting the container: the engine cannot: %q", updated.Warnings)
+	}
+	if dropped := ofLimits(updated.Warnings); dropped != nil {
+		return fmt.Errorf("limiting the container: the engine cannot: %q", dropped)
 	}
 	s.limits = want
 	s.x.updates.Add(1)
