@@ -16,8 +16,9 @@ const (
 `
 	v2Container = `0::/
 `
-	v2ContainerMounts = `700 600 0:55 / / ro,relatime - overlay overlay rw,lowerdir=/a,upperdir=/b,workdir=/c
-705 702 0:30 / /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw,nsdelegate
+	v2ContainerMounts = `143 50 0:38 / / ro,relatime - overlay overlay rw,lowerdir=/a:/b,upperdir=/c,workdir=/d
+147 143 0:44 / /sys ro,nosuid,nodev,noexec,relatime - sysfs sysfs ro
+148 147 0:26 / /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw,nsdelegate,memory_recursiveprot
 `
 	v1Container = `11:memory:/docker/0af3
 5:cpu,cpuacct:/docker/0af3

@@ -10,9 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The files in testdata: v1 and v2/cpu.stat are a kernel's own, of a group in which
-// a process was killed for want of memory; v2/memory.* tell the same story in the
-// format of the kernel's documentation (cgroup-v2.rst).
+// The files in testdata are kernels' own, of groups in which a process was killed for
+// want of memory; those of v2 were read inside of a container, on Linux 6.12.
 var (
 	recordedV1 = Counters{
 		CPU:        new(160765318 * time.Nanosecond),
@@ -21,9 +20,9 @@ var (
 		OOMKills:   new(int64(1)),
 	}
 	recordedV2 = Counters{
-		CPU:        new(149943 * time.Microsecond),
-		Memory:     new(int64(499712)),
-		PeakMemory: new(int64(29999104)),
+		CPU:        new(7802777 * time.Microsecond),
+		Memory:     new(int64(3366912)),
+		PeakMemory: new(int64(67108864)),
 		OOMKills:   new(int64(1)),
 	}
 )
