@@ -29,6 +29,7 @@ import (
 // The engines in testdata.
 const (
 	engine20 = "20.10-cgroup1"
+	engine26 = "26-cgroup2"
 	engine28 = "28-cgroup2"
 	engine29 = "29-rootless"
 )
@@ -111,6 +112,7 @@ func TestEnginesThatCanRunTasks(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]engine{
 		engine20: {Arch: "amd64", CPUs: 2, Memory: 25276502016, CgroupVersion: "1"},
+		engine26: {Arch: "amd64", CPUs: 2, Memory: 5163610112, CgroupVersion: "2"},
 		engine28: {Arch: "amd64", CPUs: 8, Memory: 33613119488, CgroupVersion: "2"},
 		engine29: {Arch: "arm64", CPUs: 4, Memory: 8225546240, CgroupVersion: "2", UserNS: true},
 	} {
