@@ -251,10 +251,28 @@ func (s *sandbox) remove() (err error) {
 // tryRemove removes a container, also if it runs, and also if it is gone.
 func (x *Executor) tryRemove(ctx context.Context, id string) error {
 	err := x.cli.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if cerrdefs.IsConflict(err) {
+		// An earlier try took longer than it was waited for, and is still under way.
+		err = x.removed(ctx, id)
+	}
 	if err == nil || cerrdefs.IsNotFound(err) {
 		return nil
 	}
 	return fmt.Errorf("removing container %s: %w", id, err)
+}
+
+// removed waits until a container that is being removed is gone.
+func (x *Executor) removed(ctx context.Context, id string) error {
+	gone, failed := x.cli.ContainerWait(ctx, id, container.WaitConditionRemoved)
+	select {
+	case end := <-gone:
+		if end.Error != nil {
+			return errors.New(end.Error.Message)
+		}
+		return nil
+	case err := <-failed:
+		return err
+	}
 }
 
 // healthy reports whether the supervisor still waits, and has not done so for too

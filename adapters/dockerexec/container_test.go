@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
@@ -160,6 +161,68 @@ func TestAContainerThatCannotBeRemovedIsTriedAgainByClose(t *testing.T) {
 		e.err = nil
 		assert.NoError(t, x.removeLeft())
 	})
+}
+
+// slow is an engine that takes a minute to remove a container, and meanwhile refuses
+// to remove it again.
+type slow struct {
+	client.APIClient
+	begun time.Time
+	end   *container.WaitExitError // of the removal
+}
+
+const slowly = time.Minute
+
+func (s *slow) ContainerRemove(ctx context.Context, _ string, _ container.RemoveOptions) error {
+	if !s.begun.IsZero() {
+		return cerrdefs.ErrConflict.WithMessage("removal is already in progress")
+	}
+	s.begun = time.Now()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *slow) ContainerWait(ctx context.Context, _ string, until container.WaitCondition) (<-chan container.WaitResponse, <-chan error) {
+	gone, failed := make(chan container.WaitResponse, 1), make(chan error, 1)
+	if until != container.WaitConditionRemoved {
+		failed <- errors.New("this says nothing of its removal")
+		return gone, failed
+	}
+	go func() {
+		select {
+		case <-time.After(time.Until(s.begun.Add(slowly))):
+			gone <- container.WaitResponse{Error: s.end}
+		case <-ctx.Done():
+			failed <- ctx.Err()
+		}
+	}()
+	return gone, failed
+}
+
+func TestARemovalThatTakesLongIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		end  *container.WaitExitError
+		want string
+	}{
+		"until the container is gone":         {},
+		"and is none where the removal fails": {end: &container.WaitExitError{Message: "busy"}, want: "removing container one: busy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &sandbox{x: &Executor{cli: &slow{end: c.end}}, id: "one"}
+				begun := time.Now()
+				err := s.remove()
+				assert.GreaterOrEqual(t, time.Since(begun), slowly)
+				if c.want == "" {
+					assert.NoError(t, err)
+					return
+				}
+				assert.ErrorContains(t, err, c.want)
+			})
+		})
+	}
 }
 
 func TestOnlyTheEndOfTheLastWordsIsKept(t *testing.T) {
