@@ -195,7 +195,7 @@ func (s *sandbox) evidence(report *runner.Report, stdin int64) (known runner.Evi
 		known.CPUTime = new(*after.CPU - *before.CPU)
 	}
 	// The container's, of which its start is part: a program that takes less than
-	// the runtime did is shown with what that took, about a megabyte.
+	// the runtime did is shown with what that took, often about a megabyte.
 	if after.PeakMemory != nil {
 		known.PeakMemory = new(max(0, *after.PeakMemory-s.held(stdin)))
 	}
