@@ -2,7 +2,6 @@ package dockerexec_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -166,7 +165,7 @@ func TestCloseInTheMiddleOfEverything(t *testing.T) {
 			r.within("Close", func() { assert.NoError(t, r.Close(ctx)) })
 			for _, p := range all {
 				_, err := p.ended()
-				assert.True(t, errors.Is(err, ports.ErrClosed), "%v", err)
+				assert.ErrorIs(t, err, ports.ErrClosed)
 			}
 			assert.Empty(t, r.containers())
 			assert.Zero(t, r.Stats().Alive)
