@@ -31,13 +31,14 @@ type Config struct {
 	// so that every task waits for its container.
 	Pool int
 	// Limits are those that containers are made with. A job with other limits of
-	// CPU, memory or processes has them changed, which costs some milliseconds;
-	// one with another Disk has containers of its own kind, and so has one whose
-	// Timeout is of another number of hours. Fields that are 0 have a default: 1 CPU,
-	// 256 MiB of memory, 64 processes, 64 MiB of disk, a minute. Output is not used.
+	// CPU, memory or processes has them changed, which costs some milliseconds; one
+	// with another Disk waits for a container of its own. Containers for timeouts of
+	// up to an hour, two, four and so on are kept apart. Fields that are 0 have a
+	// default: 1 CPU, 256 MiB of memory, 64 processes, 64 MiB of disk, a minute. Output
+	// is not used.
 	Limits ports.Limits
 	// IdleTTL is how long containers of an image are kept ready after its last
-	// task. Default: 10 minutes.
+	// task. Default: 10 minutes; at most 12 hours.
 	IdleTTL time.Duration
 	// Warm are languages whose containers are made ready from the start, if their
 	// images are there; nothing is pulled for them.

@@ -33,6 +33,7 @@ func TestAConfigThatCannotBeIsRefused(t *testing.T) {
 		"a pool without end":             {Config{Pool: math.MaxInt}, "docker_pool"},
 		"a pull policy that is none":     {Config{Pull: "sometimes"}, "docker_pull"},
 		"containers that are never idle": {Config{IdleTTL: -1}, "idle_ttl"},
+		"containers that rest for days":  {Config{IdleTTL: 24 * time.Hour}, "idle_ttl"},
 		"a reaper that does not wait":    {Config{ReapAfter: time.Second}, "reap_after"},
 		"an image that is no pattern":    {Config{AllowedImages: []string{" "}}, ""},
 	} {

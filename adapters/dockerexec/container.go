@@ -27,7 +27,7 @@ const (
 	takeDownTries   = 3
 	takeDownPause   = time.Second
 	// restTTL is how long a container waits for a task at most.
-	restTTL = time.Hour
+	restTTL = 12 * time.Hour
 )
 
 // sandbox is a container whose supervisor waits for the one task that it is for.

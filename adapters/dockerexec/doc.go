@@ -29,9 +29,10 @@
 //
 // # Usage
 //
-// CPU time is exact. Peak memory is that of the container since its start, less what
-// the supervisor holds: of a program that takes less than the runtime did to start the
-// container, it is the latter, about a megabyte with runc, and 12 to 14 with those runc
-// 1.1 that copy themselves to memory (seen with 1.1.15). Both count the pages of the
-// image that this container was the first to read.
+// CPU time is exact. Peak memory is that of the container, less what the supervisor
+// holds. Starting a container takes some, too: about a megabyte with runc, and 12 to
+// 14 with those runc 1.1 that copy themselves to memory (seen with 1.1.15). Of a program
+// that took less than that, it is the resident size of the largest process, or what
+// the start took if that is less. Both count the pages of the image that this
+// container was the first to read.
 package dockerexec

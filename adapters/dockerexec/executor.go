@@ -45,6 +45,7 @@ type Executor struct {
 	takeDowns sync.WaitGroup
 	janitor   janitor
 	alive     atomic.Int64
+	unpooled  atomic.Int64 // containers of kinds that the pool does not keep
 	updates   atomic.Int64
 	leaks     atomic.Int64
 
@@ -129,8 +130,8 @@ func (c Config) complete() (Config, error) {
 		return c, ports.Invalid("docker_pull", "must be %s, %s or %s", PullNever, PullMissing, PullAlways)
 	case c.Pool > users:
 		return c, ports.Invalid("docker_pool", "must be at most %d, the number of users that containers have", users)
-	case c.IdleTTL < 0:
-		return c, ports.Invalid("idle_ttl", "must not be negative")
+	case c.IdleTTL < 0 || c.IdleTTL > restTTL:
+		return c, ports.Invalid("idle_ttl", "must be positive and at most %s", restTTL)
 	case c.ReapAfter < minReapGrace:
 		return c, ports.Invalid("reap_after", "must be at least %s", minReapGrace)
 	}
@@ -183,7 +184,7 @@ func (x *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 		return x.jobs.Ended(ctx, cancelled, err)
 	}
 	k := x.kindOf(job)
-	s, _, err := x.pool.Get(jobCtx, k)
+	s, err := x.sandbox(jobCtx, k)
 	if err != nil {
 		return x.jobs.Ended(ctx, cancelled, fmt.Errorf("getting a container: %w", err))
 	}
@@ -191,6 +192,18 @@ func (x *Executor) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 	x.last.Store(&k)
 	o, err := s.run(jobCtx, job)
 	return x.jobs.Ended(ctx, o, err)
+}
+
+// sandbox returns a container of the kind, out of the pool if there is one.
+func (x *Executor) sandbox(ctx context.Context, k kind) (*sandbox, error) {
+	if k.disk != x.cfg.Limits.Disk {
+		// The limit is anybody's to choose: whoever varies it would fill the pool with
+		// containers that are of use to nobody else.
+		x.unpooled.Add(1)
+		return x.newSandbox(ctx, k)
+	}
+	s, _, err := x.pool.Get(ctx, k)
+	return s, err
 }
 
 // Close implements ports.Executor.
@@ -211,7 +224,7 @@ func (x *Executor) Close(ctx context.Context) error {
 func (x *Executor) Stats() Stats {
 	p := x.pool.Stats()
 	return Stats{
-		Warm: p.Hits, Cold: p.Misses, Updated: x.updates.Load(),
+		Warm: p.Hits, Cold: p.Misses + x.unpooled.Load(), Updated: x.updates.Load(),
 		Ready: p.Ready, Alive: int(x.alive.Load()), Failed: p.Failures, Leaked: x.leaks.Load(),
 	}
 }

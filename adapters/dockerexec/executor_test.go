@@ -20,7 +20,10 @@ func harness(t *testing.T) conformance.ExecutorHarness {
 	langs := testenv.Languages(t, cli)
 	return conformance.ExecutorHarness{
 		New: func(t *testing.T) ports.Executor {
-			return newExecutor(t, cli, dockerexec.Config{Pull: dockerexec.PullNever, Warm: []ports.Language{langs.Bash}})
+			return newExecutor(t, cli, dockerexec.Config{
+				Pull: dockerexec.PullNever, Warm: []ports.Language{langs.Bash},
+				Limits: ports.Limits{Disk: 16 << 20}, // as the suites' jobs have it, so that they use the pool
+			})
 		},
 		Python:     langs.Python,
 		JavaScript: langs.JavaScript,

@@ -210,6 +210,12 @@ func (s *sweep) images(ctx context.Context) {
 		}
 		s.remove(Reaped{"image", i.ID, name, why}, func() error {
 			_, err := s.cli.ImageRemove(ctx, i.ID, image.RemoveOptions{PruneChildren: true})
+			if err != nil {
+				// An engine has several ways to say that somebody else was faster.
+				if _, gone := s.cli.ImageInspect(ctx, i.ID); cerrdefs.IsNotFound(gone) {
+					return nil
+				}
+			}
 			return err
 		})
 	}

@@ -194,10 +194,14 @@ func (s *sandbox) evidence(report *runner.Report, stdin int64) (known runner.Evi
 	if before.CPU != nil && after.CPU != nil {
 		known.CPUTime = new(*after.CPU - *before.CPU)
 	}
-	// The container's, of which its start is part: a program that takes less than
-	// the runtime did is shown with what that took, often about a megabyte.
 	if after.PeakMemory != nil {
-		known.PeakMemory = new(max(0, *after.PeakMemory-s.held(stdin)))
+		peak := max(0, *after.PeakMemory-s.held(stdin))
+		if before.PeakMemory != nil && *after.PeakMemory == *before.PeakMemory && report.MaxRSS > 0 {
+			// It was reached when the container was started: the program took less,
+			// and its largest process tells more.
+			peak = min(peak, report.MaxRSS)
+		}
+		known.PeakMemory = &peak
 	}
 	known.OOM = before.OOMKills != nil && after.OOMKills != nil && *after.OOMKills > *before.OOMKills
 	return known

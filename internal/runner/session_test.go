@@ -102,7 +102,7 @@ func TestATrueStoryIsBelieved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		want := runner.Report{
-			End: runner.EndExit, Step: 1, ExitCode: 7, Wall: 2 * time.Second, CPU: time.Second, StdoutBytes: 30, StderrBytes: 5,
+			End: runner.EndExit, Step: 1, ExitCode: 7, Wall: 2 * time.Second, CPU: time.Second, MaxRSS: 1 << 20, StdoutBytes: 30, StderrBytes: 5,
 			Counters: cgroup.Counters{CPU: new(time.Minute + 2*time.Second), PeakMemory: new(int64(4 << 20)), OOMKills: new(int64(1))},
 		}
 		s := pretend(t, func(say func(...[]byte), _ io.Reader) {

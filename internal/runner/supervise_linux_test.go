@@ -489,6 +489,17 @@ func awaitDeath(t *testing.T, pid int) {
 	}
 }
 
+func TestTheSizeIsThatOfTheLargestProcess(t *testing.T) {
+	t.Parallel()
+	small := run(t, shell(`exit 0`))
+	assert.Less(t, small.MaxRSS, int64(8<<20))
+	assert.Positive(t, small.MaxRSS)
+	// tail keeps what it may have to print.
+	large := run(t, shell(`head -c 24M /dev/zero | tail -c 24M >/dev/null`))
+	assert.GreaterOrEqual(t, large.MaxRSS, int64(24<<20))
+	assert.Less(t, large.MaxRSS, int64(64<<20))
+}
+
 func TestCPUTimeIsThatOfAllProcesses(t *testing.T) {
 	t.Parallel()
 	// Two children spin for 100 ms of CPU time each, and one of them is an orphan.

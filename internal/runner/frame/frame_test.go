@@ -209,7 +209,7 @@ func TestHeadersAreBounded(t *testing.T) {
 
 func fullResult() *Result {
 	return &Result{
-		End: EndSignal, Step: 1, ExitCode: -1, Signal: 11, Wall: time.Second, CPU: time.Millisecond,
+		End: EndSignal, Step: 1, ExitCode: -1, Signal: 11, Wall: time.Second, CPU: time.Millisecond, MaxRSS: 5 << 20,
 		StdoutBytes: 1 << 40, StderrBytes: 7,
 		Counters: cgroup.Counters{CPU: new(time.Hour), Memory: new(int64(1)), PeakMemory: new(int64(2)), OOMKills: new(int64(0))},
 	}
@@ -280,6 +280,7 @@ func TestReportsThatCannotBeAreRefused(t *testing.T) {
 		"a failed start without a word": result(func(r *Result) { r.End, r.Signal = EndNotStarted, 0 }),
 		"negative wall time":            result(func(r *Result) { r.Wall = -1 }),
 		"negative CPU time":             result(func(r *Result) { r.CPU = -1 }),
+		"a negative size":               result(func(r *Result) { r.MaxRSS = -1 }),
 		"negative output":               result(func(r *Result) { r.StdoutBytes = -1 }),
 		"negative memory":               result(func(r *Result) { r.Counters.PeakMemory = new(int64(-1)) }),
 		"trailing bytes in a result":    append(AppendResult(nil, fullResult()), 0),

@@ -73,6 +73,10 @@ type Result struct {
 	// reaped. Where the control group's own counter can be had it is the better
 	// one: a process that ignores SIGCHLD hides its children's time from this one.
 	CPU time.Duration
+	// MaxRSS is the greatest resident size in bytes that any process which the
+	// supervisor reaped had; 0 if there was none. It is never below the
+	// supervisor's own, a few MB, which a process has until it becomes a program.
+	MaxRSS int64
 	// StdoutBytes and StderrBytes count what was written to the streams, also
 	// what was not forwarded.
 	StdoutBytes, StderrBytes int64
@@ -172,6 +176,7 @@ func AppendResult(b []byte, r *Result) []byte {
 		e.string(cut(r.Message, MaxMessage))
 		e.i64(int64(r.Wall))
 		e.i64(int64(r.CPU))
+		e.i64(r.MaxRSS)
 		e.i64(r.StdoutBytes)
 		e.i64(r.StderrBytes)
 		counters(e, r.Counters)
@@ -189,6 +194,7 @@ func ParseResult(payload []byte) (*Result, error) {
 		Message:     d.string(MaxMessage),
 		Wall:        time.Duration(d.i64()),
 		CPU:         time.Duration(d.i64()),
+		MaxRSS:      d.i64(),
 		StdoutBytes: d.i64(),
 		StderrBytes: d.i64(),
 		Counters:    takeCounters(&d),
@@ -218,7 +224,7 @@ func (r *Result) validate() error {
 		return &Error{"result", "has a message that is not UTF-8"}
 	case r.End == EndNotStarted && r.Message == "":
 		return &Error{"result", "lacks its message"}
-	case r.Wall < 0, r.CPU < 0, r.StdoutBytes < 0, r.StderrBytes < 0, negativeCounters(r.Counters):
+	case r.Wall < 0, r.CPU < 0, r.MaxRSS < 0, r.StdoutBytes < 0, r.StderrBytes < 0, negativeCounters(r.Counters):
 		return &Error{"result", "has a negative value"}
 	}
 	return nil

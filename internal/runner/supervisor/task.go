@@ -61,18 +61,20 @@ func (t *task) run(release func()) {
 		result.Message = strings.ToValidUTF8(err.Error(), "?")
 	}
 	result.StdoutBytes, result.StderrBytes = t.stdout.total, t.stderr.total
-	result.CPU = childrenCPU()
+	result.CPU, result.MaxRSS = childrenUsage()
 	result.Counters = t.group.Read()
 	t.out.add(frame.AppendResult(nil, &result))
 }
 
-// childrenCPU returns the CPU time of all processes that were reaped.
-func childrenCPU() time.Duration {
+// childrenUsage returns the CPU time of all processes that were reaped, and the
+// resident size in bytes of the one that was the largest.
+func childrenUsage() (cpu time.Duration, maxRSS int64) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u); err != nil {
-		return 0
+		return 0, 0
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	const kilobyte = 1024 // the unit of Maxrss
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss * kilobyte
 }
 
 // stream is one of the program's outputs.
