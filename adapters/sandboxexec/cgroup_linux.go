@@ -22,9 +22,11 @@ const quotaPeriod = 100_000
 
 // groupPrefix starts the name of every control group of an executor, so that a
 // later one finds what a killed one left behind.
-const groupPrefix = "taskrunner-"
+const groupPrefix = "taskrunner.sandboxes."
 
 const (
+	// groupRandom is how many random characters follow groupPrefix.
+	groupRandom = 12
 	// keeper is the name of a group that only has limits.
 	keeper = "keeper"
 	// leafName is the group that processes move into which are in the way.
@@ -79,7 +81,7 @@ func newCgroups(parent string) (*cgroups, error) {
 	for dir := range uniqueValues(parents) {
 		sweep(dir)
 	}
-	name := groupPrefix + strings.ToLower(rand.Text()[:12])
+	name := groupPrefix + strings.ToLower(rand.Text()[:groupRandom])
 	for controller, dir := range parents {
 		c.dirs[controller] = filepath.Join(dir, name)
 	}
@@ -191,7 +193,7 @@ func (c *cgroups) remove() error {
 
 // sweep removes the groups in dir that executors left which live no more.
 func sweep(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, groupPrefix+"*"))
+	left, _ := filepath.Glob(filepath.Join(dir, groupPrefix+strings.Repeat("[a-z2-7]", groupRandom)))
 	for _, executor := range left {
 		lock, err := lockDir(executor, unix.LOCK_EX|unix.LOCK_NB)
 		if err != nil {
@@ -199,7 +201,10 @@ func sweep(dir string) {
 		}
 		entries, _ := os.ReadDir(executor)
 		for _, e := range entries {
-			if e.IsDir() {
+			// Sandboxes' groups are named by their users; what else is there may be
+			// somebody else's.
+			_, err := strconv.Atoi(e.Name())
+			if e.IsDir() && (err == nil || e.Name() == keeper) {
 				killGroup(filepath.Join(executor, e.Name()))
 				os.Remove(filepath.Join(executor, e.Name()))
 			}

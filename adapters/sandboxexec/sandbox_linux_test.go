@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -189,4 +191,36 @@ func TestProgramsAreKilledForMemoryBeforeTheirSupervisor(t *testing.T) {
 	o, out := run(t, openExecutor(t), newJob(bash, `cat /proc/self/oom_score_adj; until [ "$(cat /proc/1/oom_score_adj)" = 500 ]; do :; done`))
 	assert.Equal(t, "1000\n", out)
 	assert.Equal(t, ports.CauseExit, o.Cause)
+}
+
+// Whoever takes somebody else's groups for those of a dead executor kills strangers.
+func TestGroupsOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	own := openExecutor(t).Groups()[0]
+	parent, prefix := filepath.Dir(own), strings.TrimRight(filepath.Base(own), "abcdefghijklmnopqrstuvwxyz234567")
+	require.True(t, strings.HasSuffix(prefix, "."))
+	for name, path := range map[string]string{
+		"a group of another name":         "taskrunner-engine/4711",
+		"a longer name":                   prefix + "engineengineengine/4711",
+		"a group that is no sandbox's":    prefix + "engineengine/container",
+		"a group with a process directly": prefix + "engineengins",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(parent, path)
+			require.NoError(t, os.MkdirAll(dir, 0o755))
+			defer func() {
+				for ; dir != parent; dir = filepath.Dir(dir) {
+					assert.NoError(t, os.Remove(dir))
+				}
+			}()
+			stranger := exec.CommandContext(t.Context(), "/bin/cat")
+			stdin, err := stranger.StdinPipe()
+			require.NoError(t, err)
+			require.NoError(t, stranger.Start())
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(stranger.Process.Pid)), 0o644))
+			openExecutor(t)
+			require.NoError(t, stdin.Close())
+			assert.NoError(t, stranger.Wait(), "it ended by itself")
+		})
+	}
 }

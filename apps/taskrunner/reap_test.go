@@ -32,6 +32,7 @@ func engineWithLeftovers(t *testing.T, refuses string) (host string, removed fun
 		"/images/json": []object{
 			{"Id": "sha256:i1", "Labels": labels("runner", "2030-01-02T10:00:00Z")},
 		},
+		"/images/sha256:i1/json": object{"Id": "sha256:i1"}, // it is still there
 		"/volumes": object{"Volumes": []object{
 			{"Name": "taskrunner-runner-0", "CreatedAt": "2030-01-01T11:00:00Z", "Labels": labels("runner", "")},
 		}},
