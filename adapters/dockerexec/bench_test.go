@@ -74,7 +74,7 @@ func BenchmarkLatency(b *testing.B) {
 func BenchmarkThroughput(b *testing.B) {
 	for _, workers := range []int{1, 2, 4, 8} {
 		b.Run(fmt.Sprintf("%d-at-a-time", workers), func(b *testing.B) {
-			const round, pool = 40, 4
+			const round, pool = 160, 4
 			cli := testenv.Docker(b)
 			python := testenv.Languages(b, cli).Python
 			x := openExecutor(b, cli, dockerexec.Config{Pull: dockerexec.PullNever, Pool: pool, Warm: []ports.Language{python}})

@@ -26,6 +26,8 @@ const (
 	takeDownTimeout = 30 * time.Second
 	takeDownTries   = 3
 	takeDownPause   = time.Second
+	// dismissTimeout is how long a supervisor may take to end by itself.
+	dismissTimeout = time.Second
 	// restTTL is how long a container waits for a task at most.
 	restTTL = 12 * time.Hour
 )
@@ -47,6 +49,7 @@ type sandbox struct {
 	words tail
 	// hungUp is closed when nothing more comes from the container.
 	hungUp chan struct{}
+	killed bool // by kill; discard comes after it
 }
 
 // errNotStarted says that the engine could not make a container, or start it, of
@@ -210,6 +213,7 @@ func (f fromSupervisor) Close() error {
 // kill ends every process of the container and returns when none is left, or when
 // the engine did not say so for a while.
 func (s *sandbox) kill() {
+	s.killed = true
 	s.hangUp()
 	_ = s.remove() // discard tries again, and counts
 }
@@ -217,12 +221,37 @@ func (s *sandbox) kill() {
 // discard removes the container behind the caller's back. Close waits for it.
 func (s *sandbox) discard() {
 	s.x.takeDowns.Go(func() {
-		s.hangUp()
+		s.dismiss()
 		if err := s.remove(); err != nil {
 			s.x.leaked(s.id)
 		}
 		s.x.alive.Add(-1)
 	})
+}
+
+// dismiss lets the supervisor end by itself, as it does when its stdin is closed: that
+// costs an engine less than killing it. One that does not is left to remove.
+func (s *sandbox) dismiss() {
+	defer s.hangUp()
+	if s.session == nil || s.killed {
+		return
+	}
+	_ = s.attached.CloseWrite()
+	late := time.NewTimer(dismissTimeout)
+	defer late.Stop()
+	select {
+	case <-s.hungUp:
+	case <-late.C:
+		return
+	}
+	// The engine closes the line a moment before it knows that the container ended.
+	ctx, cancel := context.WithTimeout(context.Background(), dismissTimeout)
+	defer cancel()
+	ended, failed := s.x.cli.ContainerWait(ctx, s.id, container.WaitConditionNotRunning)
+	select {
+	case <-ended:
+	case <-failed:
+	}
 }
 
 // hangUp closes the line to the supervisor, which then ends.

@@ -93,31 +93,39 @@ func defaultSignals() {
 // runtime's monitor: five. Here goroutines and processors are given so generously
 // that there are one or two more, and then all processors but one are taken away.
 // It is no more than that because every thread costs each task a tenth of a
-// millisecond.
+// millisecond. It is nearly always the same number, because launchers that limit a
+// sandbox before they know it have to limit it again where it is another one.
 func makeThreads() int {
-	const n = 3
-	runtime.GOMAXPROCS(n + 2)
+	const enough = frame.Threads - 1
+	runtime.GOMAXPROCS(frame.Threads)
 	r, w := pipe()
 	var held, left atomic.Int32
-	for range n {
+	wanted := int32(0)
+	for wanted < frame.Threads && countThreads() < enough {
+		wanted++
 		go func() {
 			var b [1]byte
 			held.Add(1)
 			_, _ = syscall.Read(r, b[:])
 			left.Add(1)
 		}()
-	}
-	// Each of them holds a thread once it is in Read, all at the same time.
-	for held.Load() < n {
-		pause()
+		// It holds a thread once it is in Read, as all before it do.
+		for held.Load() < wanted {
+			pause()
+		}
 	}
 	_ = syscall.Close(w)
 	runtime.GOMAXPROCS(1)
-	for left.Load() < n {
+	for left.Load() < wanted {
 		pause()
 	}
 	_ = syscall.Close(r)
+	return countThreads()
+}
 
+// countThreads returns how many threads there are, or the most there can be where
+// that is not told.
+func countThreads() int {
 	// The folder of a process's threads has a link for each of them and two more.
 	var st syscall.Stat_t
 	if err := syscall.Stat("/proc/self/task", &st); err != nil || st.Nlink < 3 {
