@@ -247,11 +247,7 @@ func (s *sandbox) dismiss() {
 	// The engine closes the line a moment before it knows that the container ended.
 	ctx, cancel := context.WithTimeout(context.Background(), dismissTimeout)
 	defer cancel()
-	ended, failed := s.x.cli.ContainerWait(ctx, s.id, container.WaitConditionNotRunning)
-	select {
-	case <-ended:
-	case <-failed:
-	}
+	_ = s.x.await(ctx, s.id, container.WaitConditionNotRunning) // remove says what is wrong
 }
 
 // hangUp closes the line to the supervisor, which then ends.
@@ -282,7 +278,7 @@ func (x *Executor) tryRemove(ctx context.Context, id string) error {
 	err := x.cli.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	if cerrdefs.IsConflict(err) {
 		// An earlier try took longer than it was waited for, and is still under way.
-		err = x.removed(ctx, id)
+		err = x.await(ctx, id, container.WaitConditionRemoved)
 	}
 	if err == nil || cerrdefs.IsNotFound(err) {
 		return nil
@@ -290,11 +286,11 @@ func (x *Executor) tryRemove(ctx context.Context, id string) error {
 	return fmt.Errorf("removing container %s: %w", id, err)
 }
 
-// removed waits until a container that is being removed is gone.
-func (x *Executor) removed(ctx context.Context, id string) error {
-	gone, failed := x.cli.ContainerWait(ctx, id, container.WaitConditionRemoved)
+// await waits until a container is as the condition says.
+func (x *Executor) await(ctx context.Context, id string, condition container.WaitCondition) error {
+	reached, failed := x.cli.ContainerWait(ctx, id, condition)
 	select {
-	case end := <-gone:
+	case end := <-reached:
 		if end.Error != nil {
 			return errors.New(end.Error.Message)
 		}

@@ -214,13 +214,7 @@ func (s *sandbox) killedForMemory() bool {
 	s.hangUp()
 	ctx, cancel := context.WithTimeout(context.Background(), takeDownTimeout)
 	defer cancel()
-	ended, failed := s.x.cli.ContainerWait(ctx, s.id, container.WaitConditionNotRunning)
-	var err error
-	select {
-	case <-ended:
-	case err = <-failed:
-	}
-	if err != nil {
+	if s.x.await(ctx, s.id, container.WaitConditionNotRunning) != nil {
 		return false
 	}
 	info, err := s.x.cli.ContainerInspect(ctx, s.id)
