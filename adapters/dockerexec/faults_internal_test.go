@@ -142,7 +142,7 @@ func printed(b []byte) string {
 
 func TestWhatNoSupervisorSays(t *testing.T) {
 	t.Parallel()
-	ready := printed(frame.AppendReady(nil, runner.Ready{Threads: 8}))
+	ready := printed(frame.AppendReady(nil, runner.Ready{Threads: runner.UsualThreads}))
 	started := printed(frame.AppendStarted(nil, 0))
 	result := printed(frame.AppendResult(nil, &frame.Result{End: runner.EndExit}))
 	header := make([]byte, frame.HeaderSize)

@@ -38,7 +38,7 @@ type overhead struct {
 
 // supposedOverhead is what there is to go by before the first container. It is
 // about what supervisors take.
-var supposedOverhead = overhead{memory: 2 << 20, pids: runner.Threads}
+var supposedOverhead = overhead{memory: 2 << 20, pids: runner.UsualThreads}
 
 // learn notes what a supervisor takes.
 func (x *Executor) learn(ready runner.Ready) { x.overhead.Store(new(overheadOf(ready))) }

@@ -57,6 +57,9 @@ const (
 // has, Ready.Threads, to the sandbox's limit on processes.
 const Threads = frame.Threads
 
+// UsualThreads is how many it has nearly always.
+const UsualThreads = frame.UsualThreads
+
 // The ways in which a sandbox is lost. After any of them the launcher kills it.
 var (
 	// ErrProtocol says that the supervisor sent what no honest one sends.

@@ -13,6 +13,9 @@ import (
 // stop it. A launcher adds them to the limit on processes.
 const Threads = 8
 
+// UsualThreads is how many it has nearly always.
+const UsualThreads = Threads - 1
+
 // MaxMessage is the greatest length of Result.Message in bytes.
 const MaxMessage = 1024
 

@@ -93,15 +93,15 @@ func defaultSignals() {
 // runtime's monitor: five. Here goroutines and processors are given so generously
 // that there are one or two more, and then all processors but one are taken away.
 // It is no more than that because every thread costs each task a tenth of a
-// millisecond. It is nearly always the same number, because launchers that limit a
-// sandbox before they know it have to limit it again where it is another one.
+// millisecond. It is nearly always the same number, frame.UsualThreads, because
+// launchers that limit a sandbox before they know it have to limit it again where it is
+// another one.
 func makeThreads() int {
-	const enough = frame.Threads - 1
 	runtime.GOMAXPROCS(frame.Threads)
 	r, w := pipe()
 	var held, left atomic.Int32
 	wanted := int32(0)
-	for wanted < frame.Threads && countThreads() < enough {
+	for wanted < frame.Threads && countThreads() < frame.UsualThreads {
 		wanted++
 		go func() {
 			var b [1]byte
