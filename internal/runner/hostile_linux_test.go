@@ -162,7 +162,7 @@ func TestAForkBombIsKilledWhole(t *testing.T) {
 	s := newSandbox(t, 60)
 	ready, err := s.Ready(t.Context())
 	require.NoError(t, err)
-	assert.LessOrEqual(t, ready.Threads, runner.Threads)
+	assert.LessOrEqual(t, ready.Threads, frame.Threads)
 	req := python(forkBomb)
 	req.Steps[0].Timeout = 500 * time.Millisecond
 	req.SampleInterval = 20 * time.Millisecond

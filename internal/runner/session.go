@@ -53,11 +53,8 @@ const (
 	RlimitMsgqueue   = frame.RlimitMsgqueue
 )
 
-// Threads is how many threads a supervisor has at most. A launcher adds what it
-// has, Ready.Threads, to the sandbox's limit on processes.
-const Threads = frame.Threads
-
-// UsualThreads is how many it has nearly always.
+// UsualThreads is how many threads a supervisor has nearly always. A launcher adds what
+// it has, Ready.Threads, to the sandbox's limit on processes.
 const UsualThreads = frame.UsualThreads
 
 // The ways in which a sandbox is lost. After any of them the launcher kills it.
