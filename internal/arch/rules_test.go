@@ -55,6 +55,9 @@ var areas = map[string]area{
 
 	// An adapter imports its port and its backing part's own module, and no sibling.
 	"adapters/*": {imports: []string{"ports"}, tests: adapterTests, modules: anyProduct},
+	// Those on Redis share what they demand of the server.
+	"adapters/redisbus":   {imports: []string{"ports", "internal/redisserver"}, tests: adapterTests, modules: anyProduct},
+	"adapters/redisqueue": {imports: []string{"ports", "internal/redisserver"}, tests: adapterTests, modules: anyProduct},
 	// Executors share the supervisor and the pools.
 	"adapters/sandboxexec": {imports: launchers, tests: adapterTests, modules: anyProduct},
 	"adapters/dockerexec":  {imports: launchers, tests: adapterTests, modules: anyProduct},
@@ -68,12 +71,15 @@ var areas = map[string]area{
 	"testing/conformance": {imports: []string{"ports"}, tests: []string{"adapters/memory"}, modules: testHelper},
 	"testing/fakes":       {imports: []string{"ports", "adapters/memory"}, tests: []string{"testing/conformance"}, modules: none},
 
-	"internal/arch":     {modules: none},
-	"internal/cgroup":   {modules: anyProduct},
-	"internal/runner":   {imports: []string{"ports", "internal/cgroup", "internal/seccomp"}, tests: []string{"internal/testenv"}, modules: anyProduct},
-	"internal/seccomp":  {modules: anyProduct},
-	"internal/testenv":  {imports: []string{"ports"}, modules: anyProduct},
-	"internal/warmpool": {imports: []string{"ports"}, modules: anyProduct},
+	"internal/arch": {modules: none},
+	// The crash suite is tests alone, of everything together.
+	"internal/chaos":       {tests: []string{"ports", "taskrunner", "adapters/*", "internal/testenv"}, modules: anyProduct},
+	"internal/cgroup":      {modules: anyProduct},
+	"internal/redisserver": {tests: []string{"internal/testenv"}, modules: anyProduct},
+	"internal/runner":      {imports: []string{"ports", "internal/cgroup", "internal/seccomp"}, tests: []string{"internal/testenv"}, modules: anyProduct},
+	"internal/seccomp":     {modules: anyProduct},
+	"internal/testenv":     {imports: []string{"ports"}, modules: anyProduct},
+	"internal/warmpool":    {imports: []string{"ports"}, modules: anyProduct},
 
 	// Only the programs know all adapters.
 	"apps":     {imports: []string{"taskrunner", "ports", "adapters/*"}, tests: adapterTests, modules: anyProduct},
