@@ -101,19 +101,22 @@ var queueConcurrencyChecks = []queueCheck{
 		const n = 20
 		r := newQueueRig(t, h)
 		want, got := map[ports.TaskID]bool{}, map[ports.TaskID]bool{}
-		for range n {
+		for i := range n {
 			ctx, giveUp := context.WithCancel(r.ctx)
 			ch := r.claimLater(ctx, r.tick)
 			id := newID()
 			want[id] = true
-			concurrently(2, func(i int) {
-				if i == 0 {
-					giveUp()
-				} else {
-					assert.NoError(t, r.Enqueue(r.ctx, ports.Entry{Task: id, Queue: "q"}))
-				}
-			})
-			if c := receive(t, ch, "a Claim"); c.err == nil {
+			enqueue := func() { assert.NoError(t, r.Enqueue(r.ctx, ports.Entry{Task: id, Queue: "q"})) }
+			var c claimed
+			if i%2 == 0 {
+				concurrently(2, func(i int) { []func(){giveUp, enqueue}[i]() })
+				c = receive(t, ch, "a Claim")
+			} else { // a scheduler may never let it come to this by itself
+				giveUp()
+				c = receive(t, ch, "a Claim")
+				enqueue()
+			}
+			if c.err == nil {
 				got[c.lease.Task] = true
 				_ = r.Ack(r.ctx, c.lease) // unless it expired meanwhile
 			} else {
