@@ -17,7 +17,8 @@ type EventBus interface {
 
 	// Subscribe returns a subscription to the task's topic at a position that is
 	// fixed before it returns: every event published after that is seen. A topic
-	// needs no creation; its first event may come later.
+	// needs no creation; its first event may come later. ctx governs this call
+	// and not the subscription.
 	//
 	// ErrGone: from is After an event, and events behind that one were trimmed or
 	// the topic was deleted. From the start of a topic that was trimmed begins

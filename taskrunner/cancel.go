@@ -15,6 +15,8 @@ import (
 // ErrConflict: it is finished already. ErrNotFound: no such task. After any other
 // error Cancel may be called again.
 func (c *Client) Cancel(ctx context.Context, id TaskID) (Task, error) {
+	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
 	for {
 		t, err := c.Get(ctx, id)
 		if err != nil {

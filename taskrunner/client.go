@@ -14,6 +14,10 @@ import (
 
 // Client submits tasks and follows them. It is safe for concurrent use and has
 // nothing to close.
+//
+// Waiting for a task (Run, Wait, Watch.Next) and reading a log take as long as they
+// take. Any other method gives up after 10 s, with an error that matches
+// context.DeadlineExceeded, when a part of the backend does not answer.
 type Client struct {
 	cfg   Config
 	langs registry
@@ -59,6 +63,8 @@ func (c *Client) Get(ctx context.Context, id TaskID) (Task, error) {
 	if err := id.Validate(); err != nil {
 		return Task{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
 	return c.cfg.Backend.Store.Get(ctx, id)
 }
 
@@ -80,6 +86,8 @@ func (c *Client) List(ctx context.Context, q ListQuery) (Page, error) {
 	if l, ok := c.langs.find(q.Language); ok {
 		q.Language = l.Name
 	}
+	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
 	return c.cfg.Backend.Store.List(ctx, q)
 }
 
@@ -129,6 +137,8 @@ func (c *Client) Logs(ctx context.Context, id TaskID, stream string, offset, len
 // anybody can read until ttl has passed. errors.ErrUnsupported: the log sink has
 // none. ErrNotFound: no such task, or no log of it yet.
 func (c *Client) LogURL(ctx context.Context, id TaskID, stream string, ttl time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
 	_, key, err := c.logKey(ctx, id, stream)
 	switch {
 	case err != nil:
@@ -171,5 +181,7 @@ func (c *Client) Stats(ctx context.Context, queue string) (ports.QueueStats, err
 	if err := checkQueueName("queue", queue); err != nil {
 		return ports.QueueStats{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
 	return c.cfg.Backend.Queue.Stats(ctx, queue)
 }

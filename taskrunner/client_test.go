@@ -392,3 +392,55 @@ func TestOutputBeyondTheLimitIsDroppedAndCounted(t *testing.T) {
 		assert.True(t, h.events[len(h.events)-2].Truncated, "the last piece says that there was more")
 	})
 }
+
+func TestNoCallWaitsForEverForAPartThatDoesNotAnswer(t *testing.T) {
+	calls := map[string]func(ctx context.Context, c *taskrunner.Client, id taskrunner.TaskID) error{
+		"Submit": func(ctx context.Context, c *taskrunner.Client, _ taskrunner.TaskID) error {
+			_, err := c.Submit(ctx, spec())
+			return err
+		},
+		"Get": func(ctx context.Context, c *taskrunner.Client, id taskrunner.TaskID) error {
+			_, err := c.Get(ctx, id)
+			return err
+		},
+		"List": func(ctx context.Context, c *taskrunner.Client, _ taskrunner.TaskID) error {
+			_, err := c.List(ctx, taskrunner.ListQuery{})
+			return err
+		},
+		"Cancel": func(ctx context.Context, c *taskrunner.Client, id taskrunner.TaskID) error {
+			_, err := c.Cancel(ctx, id)
+			return err
+		},
+		"Watch": func(ctx context.Context, c *taskrunner.Client, id taskrunner.TaskID) error {
+			_, err := c.Watch(ctx, id, taskrunner.Position{})
+			return err
+		},
+		"LogURL": func(ctx context.Context, c *taskrunner.Client, id taskrunner.TaskID) error {
+			_, err := c.LogURL(ctx, id, ports.LogStdout, time.Minute)
+			return err
+		},
+		"Stats": func(ctx context.Context, c *taskrunner.Client, _ taskrunner.TaskID) error {
+			_, err := c.Stats(ctx, ports.DefaultQueue)
+			return err
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				task, err := w.process("before", fakes.NewExecutor()).client.Submit(t.Context(), spec())
+				require.NoError(t, err)
+				p := w.process("p", fakes.NewExecutor())
+				p.Use(func(ctx context.Context, c fakes.Call) error {
+					if c.Phase == fakes.Before {
+						<-ctx.Done()
+						return ctx.Err()
+					}
+					return nil
+				})
+				begin := time.Now()
+				require.ErrorIs(t, call(t.Context(), p.client, task.ID), context.DeadlineExceeded)
+				assert.Equal(t, 10*time.Second, time.Since(begin))
+			})
+		})
+	}
+}

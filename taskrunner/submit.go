@@ -20,6 +20,8 @@ func (c *Client) Submit(ctx context.Context, spec Spec) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
 	full, err := c.full(ctx, spec.Queue)
 	switch {
 	case err != nil:

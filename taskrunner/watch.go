@@ -38,6 +38,8 @@ func (c *Client) Watch(ctx context.Context, id TaskID, from Position) (*Watch, e
 	}
 	// In this order nothing is missed: what the store does not say yet is told
 	// after the subscription's position.
+	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
 	sub, err := c.cfg.Backend.Events.Subscribe(ctx, id, from)
 	if err != nil {
 		return nil, fmt.Errorf("subscribing: %w", err)
@@ -119,7 +121,7 @@ func (w *Watch) next(ctx context.Context) (Event, error) {
 
 // look reads where the task is from the store.
 func (w *Watch) look(ctx context.Context) error {
-	t, err := w.c.cfg.Backend.Store.Get(ctx, w.id)
+	t, err := w.c.Get(ctx, w.id)
 	if err != nil {
 		return fmt.Errorf("reading the task: %w", err)
 	}

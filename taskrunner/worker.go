@@ -11,7 +11,8 @@ import (
 )
 
 // portTimeout bounds each single call to a backing part that is made on nobody's
-// behalf. A call that takes longer is given up and made again.
+// behalf, which is given up then and made again, and what a Client does for its
+// caller without waiting for a task.
 const portTimeout = 10 * time.Second
 
 // maxRetryDelay bounds how long a task waits after a lost attempt.

@@ -90,12 +90,12 @@ var meanings = []struct {
 	{ports.ErrFull, http.StatusServiceUnavailable, "full", "Too many tasks are waiting; try again later.", "5"},
 	{ports.ErrClosed, http.StatusServiceUnavailable, "unavailable", "The service is shutting down; try again.", "1"},
 	{errors.ErrUnsupported, http.StatusNotImplemented, "unsupported", "This service does not support that.", ""},
-	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout", "A part of the service did not answer in time; try again.", "1"},
 	{context.Canceled, http.StatusServiceUnavailable, "interrupted", "The request was interrupted.", "1"},
 }
 
 // problemOf turns any error into a Problem. Only what was said for the caller's
-// ears, a *ports.FieldError or a Problem, gets into it.
+// ears, a *ports.FieldError or a Problem, gets into it. An error that has no meaning
+// of its own says that a backing part failed, or took too long.
 func problemOf(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
@@ -108,7 +108,7 @@ func problemOf(err error) *Problem {
 			return newProblem(m.status, m.code, m.detail).retry(m.retry)
 		}
 	}
-	return newProblem(http.StatusInternalServerError, "internal", internalDetail)
+	return newProblem(http.StatusServiceUnavailable, "unavailable", "A part of the service does not answer; try again.").retry("5")
 }
 
 // problem returns err as a Problem of this exchange, and logs it if it is the

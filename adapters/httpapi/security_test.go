@@ -98,9 +98,9 @@ func TestWhatBreaksInsideIsLoggedAndNotShown(t *testing.T) {
 		status int
 		retry  string
 	}{
-		"a failure":             {errors.New("dial 10.0.0.7: secret"), 500, ""},
+		"a failure":             {errors.New("dial 10.0.0.7: secret"), 503, "5"},
 		"a panic":               {nil, 500, ""},
-		"a slow part":           {fmt.Errorf("secret: %w", context.DeadlineExceeded), 504, "1"},
+		"a slow part":           {fmt.Errorf("secret: %w", context.DeadlineExceeded), 503, "5"},
 		"a part that is closed": {fmt.Errorf("secret: %w", ports.ErrClosed), 503, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +143,8 @@ func TestEverySentinelHasItsStatusAndCode(t *testing.T) {
 	}{
 		{ports.Invalid("a.b", "must not be"), 400, "invalid_input"}, {ports.ErrInvalid, 400, "invalid_input"}, {ports.ErrNotFound, 404, "not_found"},
 		{ports.ErrExists, 409, "exists"}, {ports.ErrConflict, 409, "conflict"}, {ports.ErrGone, 410, "gone"}, {ports.ErrFull, 503, "full"},
-		{ports.ErrClosed, 503, "unavailable"}, {errors.ErrUnsupported, 501, "unsupported"}, {errors.New("x"), 500, "internal"},
+		{ports.ErrClosed, 503, "unavailable"}, {errors.ErrUnsupported, 501, "unsupported"}, {errors.New("x"), 503, "unavailable"},
+		{context.DeadlineExceeded, 503, "unavailable"},
 	} {
 		p := problemOf(fmt.Errorf("doing: %w", c.err))
 		assert.Equal(t, c.status, p.Status)

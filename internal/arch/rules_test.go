@@ -73,7 +73,7 @@ var areas = map[string]area{
 
 	"internal/arch": {modules: none},
 	// The crash suite is tests alone, of everything together.
-	"internal/chaos":       {tests: []string{"ports", "taskrunner", "adapters/*", "internal/testenv"}, modules: anyProduct},
+	"internal/chaos":       {tests: []string{"ports", "taskrunner", "adapters/*", "testing/fakes", "internal/testenv"}, modules: anyProduct},
 	"internal/cgroup":      {modules: anyProduct},
 	"internal/redisserver": {tests: []string{"internal/testenv"}, modules: anyProduct},
 	"internal/runner":      {imports: []string{"ports", "internal/cgroup", "internal/seccomp"}, tests: []string{"internal/testenv"}, modules: anyProduct},
