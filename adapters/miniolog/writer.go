@@ -1,0 +1,227 @@
+package miniolog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/task-runner/task-runner/ports"
+)
+
+// logWriter is the one writer of a log. What it buffers is the end of the log behind
+// the full parts, and stays buffered until it is a full part itself: so all of a short
+// log is at hand when it is closed.
+type logWriter struct {
+	ctx  context.Context // governs the writer's life, as the port says
+	sink *LogSink
+	key  ports.LogKey
+
+	sending sync.Mutex // held while anything is sent; before mu
+	head    head       // as it was sent last
+
+	mu      sync.Mutex
+	tail    []byte // only ever appended to: what is being sent is not copied
+	flushed int    // how much of tail is in the head
+	timer   *time.Timer
+	armed   bool
+	gone    error
+	closing bool // Close was called
+	closed  bool // and did it
+}
+
+// Write implements io.Writer. It sends something only when the buffer is full.
+func (w *logWriter) Write(p []byte) (int, error) {
+	n := 0
+	for {
+		m, err := w.take(p[n:])
+		n += m
+		if err == nil && n < len(p) {
+			err = w.sendPart()
+		}
+		if err != nil {
+			return n, logError("writing", w.key, err)
+		}
+		if n == len(p) {
+			return n, nil
+		}
+	}
+}
+
+// take buffers what there is room for.
+func (w *logWriter) take(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.closing:
+		return 0, ports.ErrClosed
+	case w.ctx.Err() != nil:
+		return 0, w.ctx.Err()
+	case w.gone != nil:
+		return 0, w.gone
+	}
+	p = p[:min(len(p), w.sink.cfg.Buffer-len(w.tail))]
+	w.tail = append(w.tail, p...)
+	w.arm()
+	return len(p), nil
+}
+
+// arm sees to it that what is not flushed will be. The caller holds w.mu.
+func (w *logWriter) arm() {
+	if w.armed || w.closing || w.gone != nil || w.flushed == len(w.tail) || w.ctx.Err() != nil {
+		return
+	}
+	w.armed = true
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.sink.cfg.FlushEvery, w.flush)
+		return
+	}
+	w.timer.Reset(w.sink.cfg.FlushEvery)
+}
+
+// flush makes what is buffered readable, as far as it has come by now. That the store
+// does not answer is nothing yet to tell the writer of: as long as its buffer has
+// room it loses nothing, and there will be another flush.
+func (w *logWriter) flush() {
+	select {
+	case w.sink.flushes <- struct{}{}:
+		defer func() { <-w.sink.flushes }()
+	case <-w.ctx.Done():
+		return
+	}
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	w.mu.Lock()
+	w.armed = false
+	tail, done := w.tail, w.closing || w.gone != nil || w.flushed == len(w.tail)
+	w.mu.Unlock()
+	if done {
+		return
+	}
+	next, err := w.sink.putOpen(w.ctx, w.key, w.head, w.head.Parts, tail)
+	w.sent(next, err, func() { w.flushed = len(tail) })
+	w.mu.Lock()
+	w.arm()
+	w.mu.Unlock()
+}
+
+// sendPart makes a part of the buffer, which is full.
+func (w *logWriter) sendPart() error {
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	part := w.tail // nobody else changes it
+	if w.head.partBytes()+2*int64(len(part)) > w.sink.maxLog {
+		return ports.ErrFull
+	}
+	_, err := w.sink.client.PutObject(w.ctx, w.sink.cfg.Bucket, w.sink.partKey(w.key, w.head.Writer, w.head.Parts),
+		bytes.NewReader(part), int64(len(part)), minio.PutObjectOptions{DisableMultipart: true})
+	if err != nil {
+		return cause(w.ctx, err)
+	}
+	next, err := w.sink.putOpen(w.ctx, w.key, w.head, w.head.Parts+1, nil)
+	// A new buffer, as a connection that has failed may still be reading the old one.
+	return w.sent(next, err, func() { w.tail, w.flushed = nil, 0 })
+}
+
+// sent notes what became of the head that was sent. The caller holds w.sending.
+func (w *logWriter) sent(next head, err error, ok func()) error {
+	gone := errors.Is(err, ports.ErrGone)
+	w.mu.Lock()
+	switch {
+	case err == nil:
+		w.head = next
+		ok()
+	case gone:
+		w.gone, w.tail, w.flushed = err, nil, 0
+	}
+	w.mu.Unlock()
+	if gone {
+		w.removeParts()
+	}
+	return err
+}
+
+// removeParts removes what nobody reads any more. Where that fails it waits for
+// the task's Delete, or for the bucket's rule.
+func (w *logWriter) removeParts() {
+	_ = w.sink.remove(w.ctx, w.sink.partsPrefix(w.key, w.head.Writer))
+}
+
+// Close implements io.Closer. If it fails, what was flushed stays readable, and it may
+// be tried again.
+func (w *logWriter) Close() error {
+	w.mu.Lock()
+	w.closing = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	w.mu.Unlock()
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	if w.closed {
+		return nil
+	}
+	if err := w.complete(); err != nil {
+		return logError("closing", w.key, err)
+	}
+	w.closed, w.tail = true, nil
+	return nil
+}
+
+// complete puts the whole log where its head is.
+func (w *logWriter) complete() error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	if w.gone != nil {
+		return w.gone
+	}
+	parts := w.head
+	parts.tail = 0
+	body := func() io.ReadSeeker {
+		return &rewinder{open: func() io.Reader {
+			return io.MultiReader(w.sink.reader(w.ctx, w.key, parts, 0, parts.size()), bytes.NewReader(w.tail))
+		}}
+	}
+	if parts.Parts == 0 {
+		body = func() io.ReadSeeker { return bytes.NewReader(w.tail) }
+	}
+	next, err := w.sink.putComplete(w.ctx, w.key, w.head, body, parts.size()+int64(len(w.tail)))
+	if err = w.sent(next, err, func() {}); err == nil && parts.Parts > 0 {
+		w.removeParts()
+	}
+	return err
+}
+
+// rewinder is a body that a client can send once more from its start.
+type rewinder struct {
+	open func() io.Reader
+
+	mu sync.Mutex // a request that has failed may still be reading
+	r  io.Reader
+}
+
+// Read implements io.Reader.
+func (r *rewinder) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.r == nil {
+		r.r = r.open()
+	}
+	return r.r.Read(p)
+}
+
+// Seek implements io.Seeker for the start alone.
+func (r *rewinder) Seek(offset int64, whence int) (int64, error) {
+	if offset != 0 || whence != io.SeekStart {
+		return 0, errors.ErrUnsupported
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.r = nil
+	return 0, nil
+}
