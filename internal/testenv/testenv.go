@@ -9,7 +9,9 @@ package testenv
 
 import (
 	"context"
+	"crypto/rand"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +60,13 @@ func socketDir(t testing.TB) string {
 		}
 	})
 	return dir
+}
+
+// Unique returns a short name of letters, digits and hyphens that nobody else uses, for
+// the keys, databases and buckets of a test on a server that it shares.
+func Unique(t testing.TB) string {
+	t.Helper()
+	return "test-" + strings.ToLower(rand.Text())
 }
 
 // missing ends a test that needs what this machine does not have.

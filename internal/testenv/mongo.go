@@ -1,0 +1,90 @@
+package testenv
+
+import (
+	"context"
+	"crypto/tls"
+	"os"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Mongo returns a fresh database on a server that tests share, the one that
+// TASKRUNNER_TEST_MONGO_URI names or else one in a container. It is dropped at the end
+// of the test.
+func Mongo(t testing.TB) *mongo.Database {
+	t.Helper()
+	uri := os.Getenv("TASKRUNNER_TEST_MONGO_URI")
+	if uri == "" {
+		return sharedMongo.get(t).Database(t)
+	}
+	c := newMongo(t, options.Client().ApplyURI(uri))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := c.Ping(ctx, nil); err != nil {
+		t.Fatalf("asking the MongoDB server that TASKRUNNER_TEST_MONGO_URI names: %v", err)
+	}
+	return newDatabase(t, c)
+}
+
+// newMongo returns a client that is closed at the end of the test.
+func newMongo(t testing.TB, opts *options.ClientOptions) *mongo.Client {
+	t.Helper()
+	c, err := mongo.Connect(opts)
+	if err != nil {
+		t.Fatalf("making a client of MongoDB: %v", err)
+	}
+	t.Cleanup(func() { _ = c.Disconnect(context.Background()) })
+	return c
+}
+
+// newDatabase returns a fresh database, which is dropped at the end of the test.
+func newDatabase(t testing.TB, c *mongo.Client) *mongo.Database {
+	t.Helper()
+	db := c.Database(Unique(t))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := db.Drop(ctx); err != nil {
+			t.Errorf("dropping the test's database: %v", err)
+		}
+	})
+	return db
+}
+
+// MongoOptions say how a MongoDB server of one's own is.
+type MongoOptions struct {
+	Secure bool // TLS and a password
+}
+
+// MongoServer is a server of MongoDB's protocol of a test's own, with no password
+// unless it is secure.
+type MongoServer struct {
+	*Server
+	URI string      // with the password
+	TLS *tls.Config // nil without TLS
+}
+
+// OwnMongo starts a server of MongoDB's protocol.
+func OwnMongo(t testing.TB, o MongoOptions) *MongoServer {
+	t.Helper()
+	missing(t, "no container with MongoDB's protocol")
+	return nil
+}
+
+// Client returns a client that is closed at the end of the test.
+func (s *MongoServer) Client(t testing.TB) *mongo.Client {
+	t.Helper()
+	opts := options.Client().ApplyURI(s.URI)
+	if s.TLS != nil {
+		opts.SetTLSConfig(s.TLS.Clone())
+	}
+	return newMongo(t, opts)
+}
+
+// Database returns a fresh database. It goes with the server.
+func (s *MongoServer) Database(t testing.TB) *mongo.Database {
+	t.Helper()
+	return s.Client(t).Database(Unique(t))
+}
