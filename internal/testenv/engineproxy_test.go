@@ -91,10 +91,11 @@ type ends struct{ near, far net.Conn }
 func pipes() (p *FaultyProxy, conn, engine ends) {
 	conn.near, conn.far = net.Pipe()
 	engine.near, engine.far = net.Pipe()
-	return &FaultyProxy{
+	return &FaultyProxy{proxy{
 		dial:  func() (net.Conn, error) { return engine.far, nil },
+		relay: relayEngine,
 		links: map[*link]struct{}{},
-	}, conn, engine
+	}}, conn, engine
 }
 
 // gathered keeps what is written to it.
