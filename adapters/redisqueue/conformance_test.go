@@ -1,0 +1,45 @@
+package redisqueue_test
+
+import (
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/task-runner/task-runner/adapters/redisqueue"
+	"github.com/task-runner/task-runner/internal/testenv"
+	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/testing/conformance"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestQueueConforms(t *testing.T) {
+	client := testenv.Redis(t)
+	conformance.Queue(t, conformance.QueueHarness{
+		New: func(t *testing.T) ports.Queue { return newQueue(t, client) },
+	})
+}
+
+// A cluster lets a script touch no key that it did not name before and that is
+// somewhere else.
+func TestQueueConformsOnACluster(t *testing.T) {
+	client := testenv.RedisCluster(t)
+	conformance.Queue(t, conformance.QueueHarness{
+		New: func(t *testing.T) ports.Queue { return newQueue(t, client) },
+	})
+}
+
+// newQueue returns an empty queue with a prefix of its own.
+func newQueue(t testing.TB, client redis.UniversalClient) *redisqueue.Queue {
+	t.Helper()
+	return openQueue(t, client, testenv.Unique(t))
+}
+
+func openQueue(t testing.TB, client redis.UniversalClient, prefix string) *redisqueue.Queue {
+	t.Helper()
+	q, err := redisqueue.New(t.Context(), client, redisqueue.Config{Prefix: prefix})
+	require.NoError(t, err)
+	return q
+}

@@ -1,0 +1,47 @@
+// Package redisqueue is a ports.Queue on Redis 6.2 or later, or on a Redis
+// Cluster. Every step of the queue is one script, so that Redis takes it whole or
+// not at all, and the only clock is that of Redis.
+//
+// # Keys
+//
+// For people with redis-cli. P is the prefix, and NAME the name of a queue; the
+// braces keep all keys on one node of a cluster. Times are Unix time in
+// milliseconds.
+//
+//	{P}:tasks         hash, task -> its record, in words
+//	{P}:clock         the last number given as a fence or an arrival
+//	{P}:claims        hash, name of a claim -> the task it was given, while leased
+//	{P}:paused        set of the names of paused queues
+//	{P}:ready:NAME    sorted set of what is due, best first: arrival and task,
+//	                  by (100 - priority) * 2^44 + when it became due
+//	{P}:delayed:NAME  sorted set of tasks by when they will be due
+//	{P}:leased:NAME   sorted set of tasks by when their leases expire
+//	{P}:wake:NAME     a marker that lasts for seconds: there is something to look at
+//	{P}:poke:ID       the same for one process: its list of queues has changed
+//
+// A task is in exactly one of ready, delayed and leased. What is due in delayed,
+// or has expired in leased, counts as waiting; the next claim moves it. Keys of
+// which nothing is left vanish.
+//
+// # What may be lost
+//
+// The queue is as durable as Redis is. With `appendonly yes` and
+// `appendfsync everysec` a crash of its machine may undo the last second, and so
+// may a failover to a replica: the core's reconciler puts back what is missing,
+// and what was claimed twice is noticed by its fence. A fence is the time in
+// microseconds, or one more than the last one if that is higher. So a Redis that
+// has lost what it held, even all of it, gives no fence that it gave before, unless
+// its clock was set back as well.
+//
+// # Waiting
+//
+// A Claim that finds nothing waits for a marker with a blocking pop. The marker
+// carries no task, so that none is lost with a connection; it tells one who waits
+// to look. A Queue holds one connection for this while anybody waits, and those
+// who wait look every second in any case.
+//
+// # Full
+//
+// The queue has no bound but the memory of Redis. Where that is full, Enqueue is
+// ports.ErrFull, and all else goes on, so that the queue can be worked off.
+package redisqueue
