@@ -157,9 +157,9 @@ func refused(ctx context.Context, doing, permission string, err error) error {
 	switch {
 	case ctx.Err() != nil:
 	case answer.Code == minio.InvalidAccessKeyID, answer.Code == minio.SignatureDoesNotMatch:
-		return fmt.Errorf("%s: the access key or the secret key is not the store's: %w", doing, err)
+		return fmt.Errorf("%s: check the access key and the secret key: %w", doing, err)
 	case answer.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%s: the store does not allow it; check the keys, and allow %s: %w", doing, permission, err)
+		return fmt.Errorf("%s: the store does not allow it; check the access key and the secret key, and allow %s: %w", doing, permission, err)
 	case answer.StatusCode == 0:
 		return fmt.Errorf("%s: the store does not answer; check the endpoint and whether it speaks TLS: %w", doing, err)
 	}

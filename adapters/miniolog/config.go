@@ -62,7 +62,11 @@ func (c Config) complete() (Config, error) {
 	case c.Buffer < minBuffer || c.Buffer > maxBuffer:
 		return c, ports.Invalid("buffer", "must be from %d to %d bytes", minBuffer, maxBuffer)
 	}
-	return c, validPrefix(c.Prefix)
+	if err := validPrefix(c.Prefix); err != nil {
+		return c, err
+	}
+	_, _, err := c.endpoint()
+	return c, err
 }
 
 func validPrefix(prefix string) error {
@@ -79,9 +83,13 @@ func validPrefix(prefix string) error {
 	return ports.ValidatePath("prefix", path)
 }
 
-// endpoint returns the host of a public URL and whether it is reached by TLS.
-func endpoint(public string) (host string, secure bool, err error) {
-	u, err := url.Parse(public)
+// endpoint returns the host of the public URL, if there is one, and whether it is
+// reached by TLS.
+func (c Config) endpoint() (host string, secure bool, err error) {
+	if c.PublicURL == "" {
+		return "", false, nil
+	}
+	u, err := url.Parse(c.PublicURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
 		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		// Not the cause, which repeats what may be a password.

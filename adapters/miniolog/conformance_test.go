@@ -1,11 +1,8 @@
 package miniolog_test
 
 import (
-	"crypto/rand"
-	"strings"
 	"testing"
-
-	"github.com/stretchr/testify/require"
+	"time"
 
 	"github.com/task-runner/task-runner/adapters/miniolog"
 	"github.com/task-runner/task-runner/ports"
@@ -13,17 +10,12 @@ import (
 )
 
 func TestLogSinkConforms(t *testing.T) {
-	client := newClient(t)
-	cfg := miniolog.Config{Bucket: "taskrunner-test", Buffer: 16 << 10}
+	client := client(t)
 	conformance.LogSink(t, conformance.LogSinkHarness{
 		New: func(t *testing.T) ports.LogSink {
-			cfg := cfg
-			cfg.Prefix = strings.ToLower(rand.Text()) + "/"
-			s, err := miniolog.New(t.Context(), client, cfg)
-			require.NoError(t, err)
-			return s
+			return newSink(t, client, miniolog.Config{FlushEvery: 20 * time.Millisecond})
 		},
-		Buffered:   int64(cfg.Buffer),
+		Buffered:   buffer,
 		SignedURLs: true,
 	})
 }

@@ -50,12 +50,11 @@ func answerOf(err error) minio.ErrorResponse {
 // isCondition reports whether a request failed for its condition: the object is not
 // what it was, is not there, or is being changed at the moment.
 func isCondition(err error) bool {
-	switch answer := answerOf(err); answer.StatusCode {
-	case http.StatusPreconditionFailed, http.StatusConflict:
+	switch answerOf(err).Code {
+	case minio.PreconditionFailed, minio.NoSuchKey, "ConditionalRequestConflict", "OperationAborted":
 		return true
-	default:
-		return answer.Code == minio.NoSuchKey
 	}
+	return false
 }
 
 func logError(doing string, key ports.LogKey, err error) error {

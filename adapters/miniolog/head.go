@@ -151,5 +151,5 @@ func (s *LogSink) put(ctx context.Context, key ports.LogKey, was, next head, bod
 			etag = now.etag
 		}
 	}
-	return head{}, err
+	return head{}, cause(ctx, err)
 }

@@ -75,12 +75,9 @@ func contentDisposition(key ports.LogKey) string {
 // publicClient returns the client that signs URLs for browsers. It never connects to
 // anything, since it knows its region.
 func publicClient(ctx context.Context, client *minio.Client, cfg Config) (*minio.Client, error) {
-	if cfg.PublicURL == "" {
-		return client, nil
-	}
-	host, secure, err := endpoint(cfg.PublicURL)
-	if err != nil {
-		return nil, err
+	host, secure, err := cfg.endpoint()
+	if err != nil || host == "" {
+		return client, err
 	}
 	region, err := client.GetBucketLocation(ctx, cfg.Bucket)
 	if err != nil {

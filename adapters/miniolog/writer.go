@@ -103,7 +103,7 @@ func (w *logWriter) flush() {
 		return
 	}
 	next, err := w.sink.putOpen(w.ctx, w.key, w.head, w.head.Parts, tail)
-	w.sent(next, err, func() { w.flushed = len(tail) })
+	_ = w.sent(next, err, func() { w.flushed = len(tail) })
 	w.mu.Lock()
 	w.arm()
 	w.mu.Unlock()
@@ -201,8 +201,9 @@ func (w *logWriter) complete() error {
 type rewinder struct {
 	open func() io.Reader
 
-	mu sync.Mutex // a request that has failed may still be reading
-	r  io.Reader
+	mu   sync.Mutex // a request that has failed may still be reading
+	r    io.Reader
+	gone error
 }
 
 // Read implements io.Reader.
@@ -212,10 +213,15 @@ func (r *rewinder) Read(p []byte) (int, error) {
 	if r.r == nil {
 		r.r = r.open()
 	}
-	return r.r.Read(p)
+	n, err := r.r.Read(p)
+	if errors.Is(err, ports.ErrGone) {
+		r.gone = err
+	}
+	return n, err
 }
 
-// Seek implements io.Seeker for the start alone.
+// Seek implements io.Seeker for the start alone. It fails once there is nothing more
+// to read, so that the client does not try in vain.
 func (r *rewinder) Seek(offset int64, whence int) (int64, error) {
 	if offset != 0 || whence != io.SeekStart {
 		return 0, errors.ErrUnsupported
@@ -223,5 +229,5 @@ func (r *rewinder) Seek(offset int64, whence int) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.r = nil
-	return 0, nil
+	return 0, r.gone
 }
