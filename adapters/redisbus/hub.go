@@ -1,0 +1,188 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A connection over which nothing comes for beat is asked for a sign of life, and
+// given up if there is none within another. Tries to connect again are backoff
+// apart, which doubles from the first to the last.
+const (
+	beat         = 5 * time.Second
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = time.Second
+)
+
+// hub passes what is published to the mailboxes of all readers, from one
+// connection.
+//
+// A channel that Redis confirms, at first or after a connection was lost, makes
+// its readers look at the stream: what was published before is there, and what is
+// published later will be told. So nobody has to wait for the confirmation.
+type hub struct {
+	client redis.UniversalClient
+
+	mu      sync.Mutex
+	readers map[string]map[*mailbox]struct{} // by channel
+	changed map[string]struct{}              // the channels that got their first reader or lost their last one
+	bell    chan struct{}                    // rings at a change
+}
+
+func newHub(client redis.UniversalClient) *hub {
+	return &hub{
+		client:  client,
+		readers: map[string]map[*mailbox]struct{}{},
+		changed: map[string]struct{}{},
+		bell:    make(chan struct{}, 1),
+	}
+}
+
+// add adds a reader to a channel.
+func (h *hub) add(channel string, b *mailbox) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.readers[channel] == nil {
+		h.readers[channel] = map[*mailbox]struct{}{}
+		h.change(channel)
+	}
+	h.readers[channel][b] = struct{}{}
+}
+
+// remove removes a reader, if it is there.
+func (h *hub) remove(channel string, b *mailbox) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.readers[channel], b)
+	if len(h.readers[channel]) == 0 {
+		delete(h.readers, channel)
+		h.change(channel)
+	}
+}
+
+// change needs the lock.
+func (h *hub) change(channel string) {
+	h.changed[channel] = struct{}{}
+	select {
+	case h.bell <- struct{}{}:
+	default:
+	}
+}
+
+// each calls f for every reader of the channel.
+func (h *hub) each(channel string, f func(*mailbox)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for b := range h.readers[channel] {
+		f(b)
+	}
+}
+
+// run keeps a connection until ctx is done.
+func (h *hub) run(ctx context.Context) {
+	pause := time.Duration(0)
+	for ctx.Err() == nil {
+		if h.link(ctx) {
+			pause = 0
+		}
+		pause = min(max(2*pause, firstBackoff), lastBackoff)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// link serves one connection until it fails or ctx is done, and reports whether
+// it ever heard anything.
+func (h *hub) link(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	ps := h.client.Subscribe(ctx) // to nothing, so that it does not connect yet
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+
+	h.mu.Lock()
+	for channel := range h.readers {
+		h.change(channel)
+	}
+	h.mu.Unlock()
+	wg.Go(func() {
+		h.follow(ctx, ps)
+		_ = ps.Close() // ends the receiving
+	})
+	return h.receive(ctx, ps)
+}
+
+// follow keeps the channels of ps as those that have readers. It is the only one
+// who changes them, so that they change in order.
+func (h *hub) follow(ctx context.Context, ps *redis.PubSub) {
+	for {
+		select {
+		case <-h.bell:
+		case <-ctx.Done():
+			return
+		}
+		var wanted, unwanted []string
+		h.mu.Lock()
+		for channel := range h.changed {
+			if h.readers[channel] != nil {
+				wanted = append(wanted, channel)
+			} else {
+				unwanted = append(unwanted, channel)
+			}
+		}
+		clear(h.changed)
+		h.mu.Unlock()
+		// Without a name these would mean all channels.
+		if len(unwanted) > 0 && ps.Unsubscribe(ctx, unwanted...) != nil {
+			return
+		}
+		if len(wanted) > 0 && ps.Subscribe(ctx, wanted...) != nil {
+			return
+		}
+	}
+}
+
+// receive passes on what comes until ps fails.
+func (h *hub) receive(ctx context.Context, ps *redis.PubSub) (heard bool) {
+	asked := false
+	for {
+		m, err := ps.ReceiveTimeout(ctx, beat)
+		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && !asked {
+			asked = true
+			err = ps.Ping(ctx)
+		} else if err == nil {
+			heard, asked = true, false
+			h.pass(m)
+		}
+		if err != nil || ctx.Err() != nil {
+			return heard
+		}
+	}
+}
+
+// pass passes on one thing that came.
+func (h *hub) pass(m any) {
+	switch m := m.(type) {
+	case *redis.Subscription:
+		if m.Kind == "subscribe" {
+			h.each(m.Channel, (*mailbox).stale)
+		}
+	case *redis.Message:
+		msg, deleted, err := parseMessage(m.Payload)
+		switch {
+		case err != nil: // whoever sent it: the stream is the truth
+			h.each(m.Channel, (*mailbox).stale)
+		case msg == nil:
+			h.each(m.Channel, func(b *mailbox) { b.tellDeleted(deleted) })
+		default:
+			h.each(m.Channel, func(b *mailbox) { b.tell(msg) })
+		}
+	}
+}
