@@ -37,6 +37,19 @@ func language(t testing.TB, cli *client.Client, name, source, interpreter, ref s
 	t.Helper()
 	variable := "TASKRUNNER_IMAGE_" + strings.ToUpper(name)
 	ref = cmp.Or(os.Getenv(variable), ref)
+	found := inspect(t, cli, ref, variable)
+	return ports.Language{
+		Name:   name,
+		Image:  ref,
+		Source: source,
+		Run:    []string{interpreterOf(t, cli, found, interpreter), ports.EntrypointArg},
+	}
+}
+
+// inspect returns an image that the engine has, and tells else with which variable to
+// name another one.
+func inspect(t testing.TB, cli *client.Client, ref, variable string) image.InspectResponse {
+	t.Helper()
 	found, err := cli.ImageInspect(t.Context(), ref)
 	if cerrdefs.IsNotFound(err) {
 		missing(t, "the engine has no image %s: run .ci/images, or pull another one and name it in %s", ref, variable)
@@ -44,12 +57,7 @@ func language(t testing.TB, cli *client.Client, name, source, interpreter, ref s
 	if err != nil {
 		t.Fatalf("looking at image %s: %v", ref, err)
 	}
-	return ports.Language{
-		Name:   name,
-		Image:  ref,
-		Source: source,
-		Run:    []string{interpreterOf(t, cli, found, interpreter), ports.EntrypointArg},
-	}
+	return found
 }
 
 // interpreters remembers the paths by image and name, since looking needs a container.

@@ -2,10 +2,13 @@ package testenv
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"net/url"
 	"os"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
@@ -69,18 +72,50 @@ type MongoServer struct {
 // OwnMongo starts a server of MongoDB's protocol.
 func OwnMongo(t testing.TB, o MongoOptions) *MongoServer {
 	t.Helper()
-	missing(t, "no container with MongoDB's protocol")
-	return nil
+	place, cert := newPlace(t), newCertificate(t, o.Secure)
+	s := &MongoServer{URI: "mongodb://" + place.addr + "/", TLS: cert.config()}
+	command := []string{"--handler=sqlite", "--sqlite-url=file:" + dataDir + "/", "--state-dir=" + dataDir,
+		"--telemetry=disable", "--debug-addr=-", "--log-level=WARN"}
+	if o.Secure {
+		user := url.UserPassword("test", rand.Text())
+		password, _ := user.Password()
+		s.URI = "mongodb://" + user.String() + "@" + place.addr + "/"
+		command = append(command, "--listen-addr=", "--listen-tls="+place.addr,
+			"--listen-tls-cert-file="+certFile, "--listen-tls-key-file="+keyFile,
+			"--test-enable-new-auth=true", "--setup-database=admin", "--setup-username="+user.Username(), "--setup-password="+password)
+	} else {
+		command = append(command, "--listen-addr="+place.addr)
+	}
+	s.Server = run(t, spec{
+		kind:    "ferretdb",
+		place:   place,
+		command: command,
+		cert:    cert,
+		ping: func(ctx context.Context) error {
+			c, err := mongo.Connect(s.options())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = c.Disconnect(context.Background()) }()
+			_, err = c.ListDatabaseNames(ctx, bson.D{}) // a ping needs no password
+			return err
+		},
+	})
+	return s
 }
 
 // Client returns a client that is closed at the end of the test.
 func (s *MongoServer) Client(t testing.TB) *mongo.Client {
 	t.Helper()
-	opts := options.Client().ApplyURI(s.URI)
+	return newMongo(t, s.options())
+}
+
+func (s *MongoServer) options() *options.ClientOptions {
+	o := options.Client().ApplyURI(s.URI)
 	if s.TLS != nil {
-		opts.SetTLSConfig(s.TLS.Clone())
+		o.SetTLSConfig(s.TLS.Clone())
 	}
-	return newMongo(t, opts)
+	return o
 }
 
 // Database returns a fresh database. It goes with the server.

@@ -13,7 +13,7 @@ type NetProxy struct{ proxy }
 // ends with the test, and cuts what is connected then.
 func TCPProxy(t testing.TB, target string) *NetProxy {
 	t.Helper()
-	p := &NetProxy{proxy{network: "tcp", addr: freeAddr(t), dial: dialer("tcp", target), relay: relayBoth}}
+	p := &NetProxy{proxy{network: "tcp", addr: newPlace(t).addr, dial: dialer("tcp", target), relay: relayBoth}}
 	p.start(t)
 	return p
 }

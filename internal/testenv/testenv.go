@@ -1,10 +1,22 @@
-// Package testenv gives tests what they need around them: a Docker engine, images
-// with interpreters, an engine of their own that they may kill, and a connection
-// that fails when they say so.
+// Package testenv gives tests what they need around them:
+//
+//   - a Docker engine, images with interpreters, and an engine of their own that they
+//     may kill;
+//   - servers of Redis, MongoDB's protocol and MinIO: one that tests share, or their own
+//     in containers, which they may kill, freeze and start again, which may demand TLS and
+//     a password, and whose clock may be wrong;
+//   - connections to any of these that fail when they say so.
+//
+// A shared server is the one that the environment names (TASKRUNNER_TEST_REDIS_URL and
+// its like), or else one in a container. The images of containers are made by .ci/images,
+// or named by the environment (TASKRUNNER_IMAGE_REDIS and its like); none is pulled. All
+// listen on loopback alone, on the network of the machine, so that the engine has to be
+// this machine's.
 //
 // What a machine does not have skips the test that asks for it, and fails it where
 // TASKRUNNER_REQUIRE_SERVICES=1 says that nothing may be skipped. Everything is taken
-// down at the end of the test. The package is for tests alone.
+// down at the end of the test; containers of a test that was killed are removed by the
+// next one that needs any. The package is for tests alone.
 package testenv
 
 import (
