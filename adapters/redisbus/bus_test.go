@@ -1,0 +1,182 @@
+package redisbus_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/adapters/redisbus"
+	"github.com/task-runner/task-runner/internal/testenv"
+	"github.com/task-runner/task-runner/ports"
+)
+
+// event returns the event of task "t" with that number.
+func event(n int) ports.Event {
+	return ports.Event{Task: "t", Type: ports.EventStdout, Offset: int64(n), Data: fmt.Appendf(nil, "event %d", n)}
+}
+
+// publish publishes the events with the numbers from first to last, and returns
+// their IDs.
+func publish(t testing.TB, b *redisbus.Bus, first, last int) []ports.EventID {
+	t.Helper()
+	var ids []ports.EventID
+	for n := first; n <= last; n++ {
+		id, err := b.Publish(t.Context(), event(n))
+		require.NoError(t, err)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func subscribe(t testing.TB, b *redisbus.Bus, from ports.Position) ports.Subscription {
+	t.Helper()
+	s, err := b.Subscribe(t.Context(), "t", from)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	return s
+}
+
+// requireNumbers demands that the events with the numbers from first to last come
+// next. It tries again when Redis fails, as a reader may.
+func requireNumbers(t testing.TB, s ports.Subscription, first, last int) {
+	t.Helper()
+	for n := first; n <= last; n++ {
+		e, err := s.Next(t.Context())
+		for fails := 0; err != nil && fails < 1000; fails++ {
+			require.NotErrorIs(t, err, ports.ErrGone)
+			e, err = s.Next(t.Context())
+		}
+		require.NoError(t, err)
+		require.EqualValues(t, n, e.Offset)
+	}
+}
+
+func requireGone(t testing.TB, s ports.Subscription) {
+	t.Helper()
+	for range 2 {
+		_, err := s.Next(t.Context())
+		require.ErrorIs(t, err, ports.ErrGone)
+	}
+}
+
+func TestNewRefusesABadConfiguration(t *testing.T) {
+	client := testenv.Redis(t)
+	for field, c := range map[string]redisbus.Config{
+		"prefix":     {Prefix: "a{b"},
+		"max_events": {MaxEvents: -1},
+		"ttl":        {TTL: time.Millisecond},
+	} {
+		_, err := redisbus.New(t.Context(), client, c)
+		require.ErrorIs(t, err, ports.ErrInvalid)
+		assert.ErrorContains(t, err, field)
+	}
+	_, err := redisbus.New(t.Context(), client, redisbus.Config{Prefix: strings.Repeat("x", 65)})
+	require.ErrorIs(t, err, ports.ErrInvalid)
+}
+
+func TestNewTellsOfAServerThatIsNotThere(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", Password: "a-secret", MaxRetries: -1})
+	defer client.Close()
+	_, err := redisbus.New(t.Context(), client, redisbus.Config{})
+	require.ErrorContains(t, err, "127.0.0.1:1")
+	assert.NotContains(t, err.Error(), "a-secret")
+}
+
+func TestClose(t *testing.T) {
+	b := newBus(t, testenv.Redis(t), redisbus.Config{})
+	publish(t, b, 1, 1)
+	unread, atEnd := subscribe(t, b, ports.Position{}), subscribe(t, b, ports.Position{Now: true})
+	waits := make(chan error, 1)
+	go func() {
+		_, err := atEnd.Next(t.Context())
+		waits <- err
+	}()
+	for range 2 {
+		require.NoError(t, b.Close())
+	}
+	require.ErrorIs(t, <-waits, ports.ErrClosed)
+	_, err := unread.Next(t.Context())
+	require.ErrorIs(t, err, ports.ErrClosed)
+	_, err = b.Publish(t.Context(), event(2))
+	require.ErrorIs(t, err, ports.ErrClosed)
+	_, err = b.Subscribe(t.Context(), "t", ports.Position{})
+	require.ErrorIs(t, err, ports.ErrClosed)
+	require.ErrorIs(t, b.Delete(t.Context(), "t"), ports.ErrClosed)
+}
+
+func TestATopicExpires(t *testing.T) {
+	client, prefix := testenv.Redis(t), testenv.Unique(t)
+	b := newBus(t, client, redisbus.Config{Prefix: prefix, TTL: time.Hour})
+	publish(t, b, 1, 2)
+	for _, key := range []string{prefix + ":{t}:events", prefix + ":{t}:facts"} {
+		ttl, err := client.PTTL(t.Context(), key).Result()
+		require.NoError(t, err)
+		assert.Positive(t, ttl)
+		assert.LessOrEqual(t, ttl, time.Hour)
+	}
+}
+
+func TestManyReadersShareOneConnection(t *testing.T) {
+	server, prefix := testenv.Redis(t), testenv.Unique(t)
+	opts := *server.Options()
+	opts.ClientName = prefix
+	client := redis.NewClient(&opts)
+	t.Cleanup(func() { _ = client.Close() })
+	b := newBus(t, client, redisbus.Config{Prefix: prefix})
+	var subs []ports.Subscription
+	for range 1000 {
+		subs = append(subs, subscribe(t, b, ports.Position{}))
+	}
+	publish(t, b, 1, 3)
+	for _, s := range subs {
+		requireNumbers(t, s, 1, 3)
+	}
+	clients, err := server.Do(t.Context(), "CLIENT", "LIST", "TYPE", "pubsub").Text()
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(clients, "name="+prefix+" "))
+
+	listeners := func() int64 {
+		n, err := server.PubSubNumSub(t.Context(), prefix+":{t}:events").Result()
+		require.NoError(t, err)
+		return n[prefix+":{t}:events"]
+	}
+	assert.EqualValues(t, 1, listeners())
+	for _, s := range subs {
+		require.NoError(t, s.Close())
+	}
+	require.Eventually(t, func() bool { return listeners() == 0 }, time.Minute, time.Millisecond)
+	requireNumbers(t, subscribe(t, b, ports.Position{}), 1, 3)
+}
+
+func TestReadersOfManyBusesSeeOneOrder(t *testing.T) {
+	client, prefix := testenv.Redis(t), testenv.Unique(t)
+	one, other := newBus(t, client, redisbus.Config{Prefix: prefix}), newBus(t, client, redisbus.Config{Prefix: prefix})
+	s := subscribe(t, one, ports.Position{})
+	for n := 1; n <= 20; n += 2 {
+		publish(t, one, n, n)
+		publish(t, other, n+1, n+1)
+	}
+	requireNumbers(t, s, 1, 20)
+	requireNumbers(t, subscribe(t, other, ports.Position{}), 1, 20)
+	require.NoError(t, other.Delete(t.Context(), "t"))
+	requireGone(t, s)
+}
+
+func TestAnEventOfAnotherVersionIsAnError(t *testing.T) {
+	client, prefix := testenv.Redis(t), testenv.Unique(t)
+	b := newBus(t, client, redisbus.Config{Prefix: prefix})
+	require.NoError(t, client.XAdd(t.Context(), &redis.XAddArgs{
+		Stream: prefix + ":{t}:events", ID: "1-1", Values: []string{"e", "\x63new"},
+	}).Err())
+	s := subscribe(t, b, ports.Position{})
+	for range 2 {
+		_, err := s.Next(t.Context())
+		require.ErrorContains(t, err, "another version")
+	}
+	require.NoError(t, client.Del(t.Context(), prefix+":{t}:events").Err())
+}
