@@ -69,7 +69,7 @@ func OwnRedis(t testing.TB, o RedisOptions) *RedisServer {
 		command = append(command, "--port", place.port())
 	}
 	ping := opts
-	ping.MaxRetries = -1
+	ping.MaxRetries, ping.ContextTimeoutEnabled = -1, true
 	s := &RedisServer{opts: opts, Server: run(t, spec{
 		kind:    "redis",
 		place:   place,

@@ -146,6 +146,11 @@ func TestOwnServers(t *testing.T) {
 				assert.Error(t, s.ping(brief), "it is frozen")
 				s.Resume(t)
 				assert.NoError(t, get(ctx))
+
+				s.Pause(t)
+				s.Kill(t)
+				s.Start(t)
+				assert.NoError(t, get(ctx), "frozen ones can be killed")
 			})
 		}
 	}
