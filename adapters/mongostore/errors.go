@@ -1,0 +1,51 @@
+package mongostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/task-runner/task-runner/ports"
+)
+
+// outOfDiskSpace is the code of a MongoDB that has no room.
+const outOfDiskSpace = 14031
+
+// cause puts a sentinel before what the driver returned, where there is one for it.
+func cause(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if done := ctx.Err(); done != nil {
+		if errors.Is(err, done) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", done, err)
+	}
+	if isFull(err) {
+		return fmt.Errorf("%w: %w", ports.ErrFull, err)
+	}
+	return err
+}
+
+// isFull reports whether the server has no room. Only MongoDB has a code for it;
+// hosted ones answer with a sentence about their quota and FerretDB with SQLite's.
+func isFull(err error) bool {
+	answer, ok := errors.AsType[mongo.ServerError](err)
+	return ok && (answer.HasErrorCode(outOfDiskSpace) ||
+		answer.HasErrorMessage("over your space quota") ||
+		answer.HasErrorMessage("database or disk is full"))
+}
+
+// again makes a write once more whose answer was lost, because the driver does so
+// only on servers with sessions. The write is one that changes nothing the second time
+// and knows its own first time again.
+func again[T any](ctx context.Context, write func() (T, error)) (T, error) {
+	answer, err := write()
+	if mongo.IsNetworkError(err) && ctx.Err() == nil {
+		answer, err = write()
+	}
+	return answer, cause(ctx, err)
+}
