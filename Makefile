@@ -4,7 +4,7 @@
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 30s
 
-.PHONY: help run images test race lint fmt generate bench fuzz
+.PHONY: help run images test race lint fmt generate bench rivals fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +32,9 @@ generate: ## rebuild the embedded runner and the table of system calls
 
 bench: ## all benchmarks, no tests
 	go test -run '^$$' -bench . -benchmem ./...
+
+rivals: ## ours beside others that do the same, see docs/performance.md; needs redis-server
+	cd testing/bench && go run .
 
 fuzz: ## every fuzz test for FUZZTIME each
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
