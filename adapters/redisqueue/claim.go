@@ -36,7 +36,7 @@ func (q *Queue) wait(ctx context.Context, queues []string, ttl, next time.Durati
 	w := q.enter(queues)
 	for {
 		if err := w.wait(ctx, next); err != nil {
-			q.leave(w, true)
+			q.leave(w, ctx.Err() != nil)
 			return found{}, err
 		}
 		f, err := q.look(ctx, queues, ttl)

@@ -1,6 +1,7 @@
 package redisqueue_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -42,4 +43,20 @@ func openQueue(t testing.TB, client redis.UniversalClient, prefix string) *redis
 	q, err := redisqueue.New(t.Context(), client, redisqueue.Config{Prefix: prefix})
 	require.NoError(t, err)
 	return q
+}
+
+// inParallel calls f in n goroutines and returns when all have returned.
+func inParallel(n int, f func()) {
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(f)
+	}
+	wg.Wait()
+}
+
+// newQueueLike returns the queue q as another process sees it, over a connection of
+// its own.
+func newQueueLike(t testing.TB, q *redisqueue.Queue) *redisqueue.Queue {
+	t.Helper()
+	return openQueue(t, testenv.Redis(t), q.Prefix())
 }

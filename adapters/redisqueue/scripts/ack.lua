@@ -2,6 +2,6 @@
 local q = queue(1)
 local r = held(q, ARGV[1], ARGV[2], ARGV[3])
 if not r then return {'lost'} end
-redis.call('ZREM', q.leased, r.id)
+call('ZREM', q.leased, r.id)
 forget(r)
 return {'ok'}

@@ -5,12 +5,12 @@ if not r then return {'missing'} end
 if r.queue ~= ARGV[2] then return {'elsewhere', r.queue} end
 if expiry(q, r.id) > 0 then
   r.cancelled = 'yes'
-  redis.call('HDEL', tasks, r.id)
+  call('HDEL', tasks, r.id)
   write(r)
   return {'leased'}
 end
-redis.call('ZREM', q.ready, r.arrival .. r.id)
-redis.call('ZREM', q.delayed, r.id)
-redis.call('ZREM', q.leased, r.id)
+call('ZREM', q.ready, r.arrival .. r.id)
+call('ZREM', q.delayed, r.id)
+call('ZREM', q.leased, r.id)
 forget(r)
 return {'waiting'}

@@ -8,7 +8,7 @@ local function lease(r, at)
 end
 
 -- The answer to this very claim may have been lost on its way.
-local given = redis.call('HGET', claims, claim)
+local given = call('HGET', claims, claim)
 if given then
   local r = read(given)
   for i = 3, #ARGV do
@@ -23,14 +23,14 @@ end
 -- moves a hundred at most, so that no call keeps the server for long.
 local function catch_up(q, deadlines)
   for _ = 1, 100 do
-    local first = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')
+    local first = call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')
     local id, at = first[1], tonumber(first[2])
     if not id then return math.huge end
     if at > now then return at end
-    redis.call('ZREM', deadlines, id)
+    call('ZREM', deadlines, id)
     local r = read(id)
     if r then
-      redis.call('HDEL', claims, r.claim)
+      call('HDEL', claims, r.claim)
       ready(q, r, at)
     end
   end
@@ -38,14 +38,14 @@ local function catch_up(q, deadlines)
 end
 
 local queues, best, from = {}, nil, nil
-local next = math.huge
+local upcoming = math.huge
 for i = 3, #ARGV do
-  if redis.call('SISMEMBER', paused, ARGV[i]) == 0 then
+  if call('SISMEMBER', paused, ARGV[i]) == 0 then
     local q = queue(i - 2)
     q.next = math.min(catch_up(q, q.delayed), catch_up(q, q.leased))
-    next = math.min(next, q.next)
+    upcoming = math.min(upcoming, q.next)
     queues[#queues + 1] = q
-    local first = redis.call('ZRANGE', q.ready, 0, 0, 'WITHSCORES')
+    local first = call('ZRANGE', q.ready, 0, 0, 'WITHSCORES')
     if first[1] then
       local b = {member = first[1], score = tonumber(first[2]), arrival = tonumber(string.sub(first[1], 1, 16))}
       if not best or b.score < best.score or b.score == best.score and b.arrival < best.arrival then
@@ -56,21 +56,21 @@ for i = 3, #ARGV do
 end
 
 if not best then
-  return {'none', next == math.huge and '-1' or int(math.max(next * 1000 - micros, 0))}
+  return {'none', upcoming == math.huge and '-1' or int(math.max(upcoming * 1000 - micros, 0))}
 end
 
-redis.call('ZREM', from.ready, best.member)
+call('ZREM', from.ready, best.member)
 local r = read(string.sub(best.member, 17))
 if not r then return {'none', '0'} end -- somebody's hand removed its record
 r.fence, r.deliveries, r.claim = tick(), r.deliveries + 1, claim
 write(r)
-redis.call('HSET', claims, claim, r.id)
+call('HSET', claims, claim, r.id)
 local at = later(ttl)
-redis.call('ZADD', from.leased, int(at), r.id)
+call('ZADD', from.leased, int(at), r.id)
 from.next = math.min(from.next, at)
 
 -- The marker that led here stood for all that there is.
 for _, q in ipairs(queues) do
-  if soon(q.next) or redis.call('EXISTS', q.ready) == 1 then wake(q) end
+  if soon(q.next) or call('EXISTS', q.ready) == 1 then wake(q) end
 end
 return lease(r, at)

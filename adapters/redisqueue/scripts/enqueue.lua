@@ -1,5 +1,5 @@
 -- ARGV: task, queue, priority, delay in ms.
-if redis.call('HEXISTS', tasks, ARGV[1]) == 1 then return {'ok'} end
+if call('HEXISTS', tasks, ARGV[1]) == 1 then return {'ok'} end
 local r = {
   id = ARGV[1], queue = ARGV[2], priority = ARGV[3],
   arrival = tick(), deliveries = 0, fence = 0, claim = '-', cancelled = 'no',

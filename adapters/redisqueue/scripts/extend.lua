@@ -2,7 +2,7 @@
 local q, at = queue(1), later(tonumber(ARGV[4]))
 local r = held(q, ARGV[1], ARGV[2], ARGV[3])
 if not r then return {'lost'} end
-redis.call('ZREM', q.leased, r.id)
-redis.call('ZADD', q.leased, int(at), r.id)
+call('ZREM', q.leased, r.id)
+call('ZADD', q.leased, int(at), r.id)
 if soon(at) then wake(q) end
 return {r.cancelled == 'yes' and 'cancelled' or 'ok', int(at)}

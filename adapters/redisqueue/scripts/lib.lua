@@ -5,9 +5,10 @@
 -- full allows, except in enqueue: it then allows the others too, so that a full
 -- queue can be worked off.
 local tasks, clock, claims, paused = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local call = redis.call
 
 -- The one clock of the queue: microseconds, and the milliseconds that have passed.
-local time = redis.call('TIME')
+local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
 
@@ -20,9 +21,9 @@ local function later(ms) return math.ceil(micros / 1000) + ms end
 -- tick returns a number that was never given before: the time, or one more than
 -- the last if that is higher. It has a fixed width, to be compared as text.
 local function tick()
-  local last = tonumber(redis.call('GET', clock) or 0)
+  local last = tonumber(call('GET', clock) or 0)
   local n = string.format('%016.0f', math.max(last + 1, micros))
-  redis.call('SET', clock, n)
+  call('SET', clock, n)
   return n
 end
 
@@ -34,7 +35,7 @@ end
 -- read returns the record of a task, or nil. The queue's name comes last, since
 -- it may hold anything.
 local function read(id)
-  local text = redis.call('HGET', tasks, id)
+  local text = call('HGET', tasks, id)
   if not text then return nil end
   local r = {id = id}
   r.priority, r.arrival, r.deliveries, r.fence, r.claim, r.cancelled, r.queue = string.match(text,
@@ -43,21 +44,20 @@ local function read(id)
 end
 
 local function write(r)
-  redis.call('HSET', tasks, r.id, 'priority=' .. r.priority .. ' arrival=' .. r.arrival .. ' deliveries=' .. r.deliveries ..
+  call('HSET', tasks, r.id, 'priority=' .. r.priority .. ' arrival=' .. r.arrival .. ' deliveries=' .. r.deliveries ..
     ' fence=' .. r.fence .. ' claim=' .. r.claim .. ' cancelled=' .. r.cancelled .. ' queue=' .. r.queue)
 end
 
 -- forget removes the record of a task and the claim that it was given to.
 local function forget(r)
-  redis.call('HDEL', tasks, r.id)
-  redis.call('HDEL', claims, r.claim)
+  call('HDEL', tasks, r.id)
+  call('HDEL', claims, r.claim)
 end
 
 -- wake leaves a marker for one who waits at the queue. It is of no use for long:
--- whoever starts to wait looks first.
+-- whoever starts to wait has looked before.
 local function wake(q)
-  redis.call('ZADD', q.wake, 0, 'look')
-  redis.call('PEXPIRE', q.wake, 10000)
+  if call('ZADD', q.wake, 0, 'look') == 1 then call('PEXPIRE', q.wake, 10000) end
 end
 
 -- soon reports whether those who wait have to be told of a deadline: they look
@@ -67,7 +67,7 @@ local function soon(at) return at - now < 2000 end
 -- ready puts a task among those that wait: the highest priority first, then what
 -- has been due for longest, then what arrived first.
 local function ready(q, r, due)
-  redis.call('ZADD', q.ready, int((100 - r.priority) * 2 ^ 44 + due), r.arrival .. r.id)
+  call('ZADD', q.ready, int((100 - r.priority) * 2 ^ 44 + due), r.arrival .. r.id)
 end
 
 -- put makes a task wait, after a delay if there is one.
@@ -77,14 +77,14 @@ local function put(q, r, delay)
     ready(q, r, at)
   else
     at = later(delay)
-    redis.call('ZADD', q.delayed, int(at), r.id)
+    call('ZADD', q.delayed, int(at), r.id)
   end
   if soon(at) then wake(q) end
 end
 
 -- expiry returns when the lease of a task ends, or 0 if it has none any more.
 local function expiry(q, id)
-  local at = tonumber(redis.call('ZSCORE', q.leased, id) or 0)
+  local at = tonumber(call('ZSCORE', q.leased, id) or 0)
   return at > now and at or 0
 end
 

@@ -2,7 +2,7 @@
 local q = queue(1)
 local r = held(q, ARGV[1], ARGV[2], ARGV[3])
 if not r then return {'lost'} end
-redis.call('ZREM', q.leased, r.id)
-redis.call('HDEL', claims, r.claim)
+call('ZREM', q.leased, r.id)
+call('HDEL', claims, r.claim)
 put(q, r, tonumber(ARGV[4]))
 return {'ok'}

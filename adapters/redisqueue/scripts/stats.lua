@@ -1,22 +1,22 @@
 -- Returns how many wait, are delayed, are leased, and since when the oldest has
 -- been due, in ms (-1: none waits). What is due counts as waiting wherever it is.
 local q = queue(1)
-local waiting, oldest = redis.call('ZCARD', q.ready), math.huge
+local waiting, oldest = call('ZCARD', q.ready), math.huge
 
 local function due(deadlines)
-  local n = redis.call('ZCOUNT', deadlines, '-inf', int(now))
+  local n = call('ZCOUNT', deadlines, '-inf', int(now))
   if n > 0 then
     waiting = waiting + n
-    oldest = math.min(oldest, tonumber(redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]))
+    oldest = math.min(oldest, tonumber(call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]))
   end
-  return redis.call('ZCARD', deadlines) - n
+  return call('ZCARD', deadlines) - n
 end
 local delayed, leased = due(q.delayed), due(q.leased)
 
 -- The first of each priority is the oldest of it.
 local from = '-inf'
 while true do
-  local first = redis.call('ZRANGEBYSCORE', q.ready, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local first = call('ZRANGEBYSCORE', q.ready, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if not first[1] then break end
   local score = tonumber(first[2])
   local rank = math.floor(score / 2 ^ 44)
