@@ -10,11 +10,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A connection over which nothing comes for beat is asked for a sign of life, and
-// given up if there is none within another. Tries to connect again are backoff
+// A connection over which nothing comes for a beat is asked for a sign of life,
+// and given up if there is none within another. Tries to connect again are backoff
 // apart, which doubles from the first to the last.
 const (
-	beat         = 5 * time.Second
+	usualBeat    = 5 * time.Second
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = time.Second
 )
@@ -27,6 +27,7 @@ const (
 // published later will be told. So nobody has to wait for the confirmation.
 type hub struct {
 	client redis.UniversalClient
+	beat   time.Duration
 
 	mu      sync.Mutex
 	readers map[string]map[*mailbox]struct{} // by channel
@@ -37,6 +38,7 @@ type hub struct {
 func newHub(client redis.UniversalClient) *hub {
 	return &hub{
 		client:  client,
+		beat:    usualBeat,
 		readers: map[string]map[*mailbox]struct{}{},
 		changed: map[string]struct{}{},
 		bell:    make(chan struct{}, 1),
@@ -153,7 +155,7 @@ func (h *hub) follow(ctx context.Context, ps *redis.PubSub) {
 func (h *hub) receive(ctx context.Context, ps *redis.PubSub) (heard bool) {
 	asked := false
 	for {
-		m, err := ps.ReceiveTimeout(ctx, beat)
+		m, err := ps.ReceiveTimeout(ctx, h.beat)
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && !asked {
 			asked = true
 			err = ps.Ping(ctx)

@@ -60,6 +60,54 @@ func TestAnEventWhoseAnswerWasLostIsThereOnce(t *testing.T) {
 	require.NoError(t, b.Close())
 }
 
+// mute is a connection over which nothing more comes once it is told so, and which
+// does not end.
+type mute struct {
+	net.Conn
+	silent *atomic.Bool
+}
+
+func (c mute) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.silent.Load() {
+			return n, err
+		}
+	}
+}
+
+func TestAConnectionThatDiesSilentlyIsReplaced(t *testing.T) {
+	opts := *testenv.Redis(t).Options()
+	var silent atomic.Pointer[atomic.Bool] // of the connections that are made now
+	silent.Store(new(atomic.Bool))
+	dialled := make(chan struct{}, 100)
+	opts.ReadTimeout = 100 * time.Millisecond
+	opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		dialled <- struct{}{}
+		return mute{c, silent.Load()}, nil
+	}
+	client := redis.NewClient(&opts)
+	t.Cleanup(func() { _ = client.Close() })
+	prefix := testenv.Unique(t)
+	b, direct := newBus(t, client, redisbus.Config{Prefix: prefix}), newBus(t, testenv.Redis(t), redisbus.Config{Prefix: prefix})
+	b.SetBeat(20 * time.Millisecond)
+	s := subscribe(t, b, ports.Position{})
+	publish(t, direct, 1, 3)
+	requireNumbers(t, s, 1, 3)
+	for len(dialled) > 0 {
+		<-dialled
+	}
+
+	silent.Swap(new(atomic.Bool)).Store(true)
+	publish(t, direct, 4, 6)
+	<-dialled // nobody but the one who listens has a reason to
+	requireNumbers(t, s, 4, 6)
+}
+
 // behindProxy returns a bus that reaches the server through a proxy, and gives up
 // on an answer soon.
 func behindProxy(t *testing.T, prefix string) (*redisbus.Bus, *testenv.NetProxy) {
