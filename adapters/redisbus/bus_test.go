@@ -180,3 +180,27 @@ func TestAnEventOfAnotherVersionIsAnError(t *testing.T) {
 	}
 	require.NoError(t, client.Del(t.Context(), prefix+":{t}:events").Err())
 }
+
+// A message may be missed, or come late: the one after it is not what comes next.
+func TestAMessageThatDoesNotFollowIsNotTaken(t *testing.T) {
+	client, prefix := testenv.Redis(t), testenv.Unique(t)
+	b := newBus(t, client, redisbus.Config{Prefix: prefix})
+	channel := prefix + ":{t}:events"
+	s := subscribe(t, b, ports.Position{})
+	publish(t, b, 1, 1)
+	requireNumbers(t, s, 1, 1)
+	require.Eventually(t, func() bool {
+		n, err := client.PubSubNumSub(t.Context(), channel).Result()
+		return err == nil && n[channel] == 1
+	}, time.Minute, time.Millisecond)
+	for n := 2; n <= 20; n++ {
+		publish(t, b, n, n)
+		requireNumbers(t, s, n, n)
+		last, err := client.XRevRangeN(t.Context(), channel, "+", "-", 1).Result()
+		require.NoError(t, err)
+		message := fmt.Sprintf("1-6 9007199254740991-7 %s", last[0].Values["e"])
+		require.NoError(t, client.Publish(t.Context(), channel, message).Err())
+	}
+	publish(t, b, 21, 25)
+	requireNumbers(t, s, 21, 25)
+}
