@@ -88,7 +88,7 @@ func (s *Store) insert(ctx context.Context, d *document) (*document, error) {
 		if !mongo.IsDuplicateKeyError(err) {
 			return nil, err
 		}
-		there, err := s.find(ctx, bson.D{{Key: "_id", Value: d.ID}})
+		there, err := s.find(ctx, text(d.ID))
 		if !errors.Is(err, ports.ErrNotFound) {
 			return there, err
 		}

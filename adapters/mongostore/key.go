@@ -78,9 +78,14 @@ func (s *Store) holder(ctx context.Context, id string) (key, error) {
 
 // published returns the task that has a key, and sees to it that others see it.
 func (s *Store) published(ctx context.Context, held key) (*document, error) {
-	d, err := s.find(ctx, bson.D{{Key: "_id", Value: held.Task}, {Key: "creation", Value: held.Creation}})
-	if err != nil || !d.Pending {
-		return d, err
+	d, err := s.find(ctx, text(held.Task))
+	switch {
+	case err != nil:
+		return nil, err
+	case d.Creation != held.Creation:
+		return nil, ports.ErrNotFound
+	case !d.Pending:
+		return d, nil
 	}
 	there, err := s.publish(ctx, d)
 	if err == nil && !there {

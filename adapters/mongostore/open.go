@@ -54,8 +54,10 @@ func open(ctx context.Context, db *mongo.Database) (*Store, error) {
 		SetRegistry(bson.NewRegistry()).
 		SetBSONOptions(&options.BSONOptions{})
 	s := &Store{tasks: db.Collection("tasks", o), keys: db.Collection("idempotency_keys", o), maxDocument: h.MaxDocument}
-	if _, err := s.tasks.Indexes().CreateMany(ctx, indexes()); err != nil {
-		return nil, fmt.Errorf("making indexes: %w", cause(ctx, err))
+	for _, index := range indexes() { // FerretDB 1.24 fails when it is asked for several that are there
+		if _, err := s.tasks.Indexes().CreateOne(ctx, index); err != nil {
+			return nil, fmt.Errorf("making indexes: %w", cause(ctx, err))
+		}
 	}
 	if err := s.sweep(ctx, leftAfter); err != nil {
 		return nil, fmt.Errorf("sweeping what was left behind: %w", err)

@@ -12,7 +12,7 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// notPending is the condition of everything but Create and the sweep.
+// notPending is the condition of what may be seen.
 var notPending = bson.E{Key: "pending", Value: bson.D{{Key: "$exists", Value: false}}}
 
 // named returns the filter of one task that may be seen. The ID is whatever the
@@ -23,19 +23,29 @@ func named(id ports.TaskID) bson.D {
 
 // Get implements ports.Store.
 func (s *Store) Get(ctx context.Context, id ports.TaskID) (ports.Task, error) {
-	d, err := s.find(ctx, named(id))
+	d, err := s.visible(ctx, id)
 	if err != nil {
 		return ports.Task{}, fmt.Errorf("getting task %q: %w", id, err)
 	}
 	return d.Record.task(id), nil
 }
 
-// find returns the task that the filter names. ErrNotFound: there is none.
-func (s *Store) find(ctx context.Context, filter bson.D) (*document, error) {
+// visible returns the task of this ID. ErrNotFound: there is none that may be seen.
+func (s *Store) visible(ctx context.Context, id ports.TaskID) (*document, error) {
+	d, err := s.find(ctx, text(id))
+	if err == nil && d.Pending {
+		return nil, ports.ErrNotFound
+	}
+	return d, err
+}
+
+// find returns the task of this ID, pending or not. ErrNotFound: there is none. It
+// asks for the ID alone, which is all that FerretDB looks up in an index.
+func (s *Store) find(ctx context.Context, id text) (*document, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	raw, err := s.tasks.FindOne(ctx, filter).Raw()
+	raw, err := s.tasks.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, ports.ErrNotFound
 	}
@@ -82,7 +92,7 @@ func (s *Store) update(ctx context.Context, task ports.Task) (*record, error) {
 	if answer.MatchedCount == 1 {
 		return &r, nil
 	}
-	stored, err := s.find(ctx, named(task.ID))
+	stored, err := s.visible(ctx, task.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -144,10 +154,10 @@ func (s *Store) known(ctx context.Context, id ports.TaskID) (*document, error) {
 		return nil, err
 	}
 	d := new(document)
-	err := s.tasks.FindOne(ctx, named(id), options.FindOne().SetProjection(bson.D{
-		{Key: "creation", Value: 1}, {Key: "version", Value: 1}, {Key: "owner", Value: 1}, {Key: "spec.idempotency_key", Value: 1},
+	err := s.tasks.FindOne(ctx, bson.D{{Key: "_id", Value: text(id)}}, options.FindOne().SetProjection(bson.D{
+		{Key: "creation", Value: 1}, {Key: "pending", Value: 1}, {Key: "version", Value: 1}, {Key: "owner", Value: 1}, {Key: "spec.idempotency_key", Value: 1},
 	})).Decode(d)
-	if errors.Is(err, mongo.ErrNoDocuments) {
+	if errors.Is(err, mongo.ErrNoDocuments) || err == nil && d.Pending {
 		return nil, ports.ErrNotFound
 	}
 	return d, cause(ctx, err)
