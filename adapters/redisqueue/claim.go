@@ -83,25 +83,25 @@ func (q *Queue) look(ctx context.Context, queues []string, ttl time.Duration) (f
 
 // parseFound reads the reply of the claim script.
 func parseFound(reply []string) (found, error) {
-	switch {
-	case reply[0] == "none" && len(reply) == 2:
+	if len(reply) == 2 && reply[0] == "none" {
 		n, err := parseInts(reply[1:], 1)
 		if err != nil {
 			return found{}, err
 		}
 		return found{next: time.Duration(n[0]) * time.Microsecond}, nil
-	case reply[0] == "lease" && len(reply) == 6:
-		n, err := parseInts(reply[3:], 3)
-		if err != nil {
-			return found{}, err
-		}
-		return found{leased: true, lease: ports.Lease{
-			Task:       ports.TaskID(reply[1]),
-			Queue:      reply[2],
-			Fence:      n[0],
-			Deliveries: int(n[1]),
-			ExpiresAt:  time.UnixMilli(n[2]),
-		}}, nil
 	}
-	return found{}, badReply(reply)
+	if len(reply) != 6 || reply[0] != "lease" {
+		return found{}, badReply(reply)
+	}
+	n, err := parseInts(reply[3:], 3)
+	if err != nil {
+		return found{}, err
+	}
+	return found{leased: true, lease: ports.Lease{
+		Task:       ports.TaskID(reply[1]),
+		Queue:      reply[2],
+		Fence:      n[0],
+		Deliveries: int(n[1]),
+		ExpiresAt:  time.UnixMilli(n[2]),
+	}}, nil
 }

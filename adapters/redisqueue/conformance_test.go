@@ -1,6 +1,7 @@
 package redisqueue_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 
@@ -42,6 +43,9 @@ func openQueue(t testing.TB, client redis.UniversalClient, prefix string) *redis
 	t.Helper()
 	q, err := redisqueue.New(t.Context(), client, redisqueue.Config{Prefix: prefix})
 	require.NoError(t, err)
+	if single, ok := client.(*redis.Client); ok {
+		t.Cleanup(func() { removeKeys(single, prefix) })
+	}
 	return q
 }
 
@@ -59,4 +63,14 @@ func inParallel(n int, f func()) {
 func newQueueLike(t testing.TB, q *redisqueue.Queue) *redisqueue.Queue {
 	t.Helper()
 	return openQueue(t, testenv.Redis(t), q.Prefix())
+}
+
+// removeKeys leaves nothing on a server that may be somebody's. The server may be
+// gone.
+func removeKeys(client *redis.Client, prefix string) {
+	ctx := context.Background()
+	iter := client.Scan(ctx, 0, "{"+prefix+"}:*", 1000).Iterator()
+	for iter.Next(ctx) {
+		_ = client.Unlink(ctx, iter.Val()).Err()
+	}
 }

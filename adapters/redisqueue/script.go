@@ -33,15 +33,16 @@ var (
 )
 
 func newScript(name string, once bool) *script {
-	var source string
-	for _, part := range []string{"lib", name} {
-		text, err := sources.ReadFile("scripts/" + part + ".lua")
-		if err != nil {
-			panic(err) // it is embedded
-		}
-		source += string(text)
-	}
+	source := read("lib") + read(name)
 	return &script{source, redis.NewScript(source).Hash(), once}
+}
+
+func read(name string) string {
+	text, err := sources.ReadFile("scripts/" + name + ".lua")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(text)
 }
 
 // onceCmd is a command that go-redis does not send again.
