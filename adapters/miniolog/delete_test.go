@@ -46,6 +46,17 @@ func TestADeletedLogLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestAClosedLogIsOneObject(t *testing.T) {
+	client := client(t)
+	for _, n := range []int{0, buffer, 3 * buffer} {
+		s := newSink(t, client, miniolog.Config{})
+		w := create(t, s)
+		write(t, w, content(n))
+		require.NoError(t, w.Close())
+		require.Len(t, objects(t, client, s.Prefix()), 1, "of %d bytes", n)
+	}
+}
+
 // A worker may die when it has closed a log and not yet removed its parts.
 func TestPartsThatWereNotRemoved(t *testing.T) {
 	g := newGate(t)
