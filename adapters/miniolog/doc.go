@@ -16,8 +16,8 @@
 // complete log is one plain object under a signed URL.
 //
 // A deleted log never comes back, as the condition of its writer's next request
-// fails. A reply that was lost is no mystery either: every head names its writer and
-// carries a revision, by which the writer knows its own again.
+// fails. A reply that was lost is no mystery either: every head names its writer, by
+// which the writer knows its own again.
 //
 // # What may be lost
 //

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/minio/minio-go/v7"
 
@@ -20,9 +21,7 @@ const metadataKey = "Taskrunner-Log"
 // record is what a head says of its log beside the bytes it holds.
 type record struct {
 	// Writer is of this one writer alone.
-	Writer string `json:"writer"`
-	// Revision is of this one head alone.
-	Revision string `json:"revision"`
+	Writer   string `json:"writer"`
 	Complete bool   `json:"complete,omitempty"`
 	// Parts of PartSize bytes each come before the head's own bytes.
 	Parts    int64 `json:"parts,omitempty"`
@@ -36,10 +35,10 @@ type head struct {
 	tail int64 // how many bytes of the log it holds
 }
 
-// An open head ends with its revision. Its ETag is a checksum of its bytes, and would
+// An open head ends with a stamp of its own. Its ETag is a checksum of its bytes, and would
 // without this be the same whenever these are: a request that arrives late could find
 // the ETag it was sent for again and undo what came after it.
-var revisionLen = int64(len(rand.Text()))
+var stampLen = int64(len(rand.Text()))
 
 // maxLog is the largest object that one request can write, as S3 has it.
 const maxLog = 5 << 30
@@ -59,10 +58,10 @@ func parseHead(text string, size int64, etag string) (head, error) {
 		return head{}, fmt.Errorf("%w: %w", errForeign, err)
 	}
 	if !h.Complete {
-		h.tail -= revisionLen
+		h.tail -= stampLen
 	}
 	switch {
-	case etag == "", h.Writer == "", h.Revision == "", h.tail < 0, h.tail > maxLog,
+	case etag == "", h.Writer == "", h.tail < 0, h.tail > maxLog,
 		h.Complete && h.Parts != 0,
 		h.Parts < 0 || h.PartSize < 0 || h.PartSize > maxBuffer || h.Parts > maxLog/minBuffer,
 		h.Parts > 0 && h.PartSize == 0:
@@ -83,16 +82,14 @@ func (s *LogSink) stat(ctx context.Context, key ports.LogKey) (head, error) {
 // putOpen replaces was, which is zero for a new log, by an open head of the same
 // writer.
 func (s *LogSink) putOpen(ctx context.Context, key ports.LogKey, was head, parts int64, tail []byte) (head, error) {
-	next := head{record: record{Writer: was.Writer, Revision: rand.Text(), Parts: parts, PartSize: int64(s.cfg.Buffer)}}
-	next.tail = int64(len(tail))
-	body := make([]byte, 0, len(tail)+len(next.Revision))
-	body = append(append(body, tail...), next.Revision...)
+	next := head{record: record{Writer: was.Writer, Parts: parts, PartSize: int64(s.cfg.Buffer)}, tail: int64(len(tail))}
+	body := slices.Concat(tail, []byte(rand.Text()))
 	return s.put(ctx, key, was, next, func() io.ReadSeeker { return bytes.NewReader(body) }, int64(len(body)))
 }
 
 // putComplete replaces was by the complete log of size bytes.
 func (s *LogSink) putComplete(ctx context.Context, key ports.LogKey, was head, body func() io.ReadSeeker, size int64) (head, error) {
-	next := head{record: record{Writer: was.Writer, Revision: rand.Text(), Complete: true}, tail: size}
+	next := head{record: record{Writer: was.Writer, Complete: true}, tail: size}
 	return s.put(ctx, key, was, next, body, size)
 }
 
@@ -104,8 +101,8 @@ const maxTurns = 10
 // nothing to replace, and now there is. ErrGone: what was to be replaced is no more.
 //
 // A condition also fails when an earlier request, of which the answer was lost, has
-// taken effect. Only the writer itself knows its name, so that a head which has it
-// is either next already or one before it.
+// taken effect. Only the writer itself knows its name, so that a head which has it is one
+// that next may replace, or next itself, which does no harm to replace either.
 func (s *LogSink) put(ctx context.Context, key ports.LogKey, was, next head, body func() io.ReadSeeker, size int64) (head, error) {
 	text, err := json.Marshal(next.record)
 	if err != nil {
@@ -145,7 +142,7 @@ func (s *LogSink) put(ctx context.Context, key ports.LogKey, was, next head, bod
 			return head{}, fmt.Errorf("%w: %w", ports.ErrExists, err)
 		case now.Writer != next.Writer:
 			return head{}, fmt.Errorf("%w: %w", ports.ErrGone, err)
-		case now.Revision == next.Revision, now.Complete:
+		case now.Complete:
 			return now, nil
 		default:
 			etag = now.etag

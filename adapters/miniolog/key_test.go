@@ -66,10 +66,10 @@ func FuzzSegment(f *testing.F) {
 
 // FuzzParseHead looks for a record that is believed although it cannot be.
 func FuzzParseHead(f *testing.F) {
-	f.Add(`{"writer":"W","revision":"R","parts":2,"part_size":4096}`, int64(30), "etag")
-	f.Add(`{"writer":"W","revision":"R","complete":true}`, int64(0), "etag")
-	f.Add(`{"writer":"W","revision":"R","parts":9223372036854775807,"part_size":67108864}`, int64(26), "etag")
-	f.Add(`{"writer":"W","revision":"R","parts":-1,"part_size":-1}`, int64(26), "etag")
+	f.Add(`{"writer":"W","parts":2,"part_size":4096}`, int64(30), "etag")
+	f.Add(`{"writer":"W","complete":true}`, int64(0), "etag")
+	f.Add(`{"writer":"W","parts":9223372036854775807,"part_size":67108864}`, int64(26), "etag")
+	f.Add(`{"writer":"W","parts":-1,"part_size":-1}`, int64(26), "etag")
 	f.Add(`null`, int64(-1), "")
 	f.Fuzz(func(t *testing.T, text string, size int64, etag string) {
 		h, err := parseHead(text, size, etag)
