@@ -33,8 +33,9 @@
 //
 // That an update or delete of one document is one step, as MongoDB has it. FerretDB 1
 // does not: it looks for the document first and writes it then, so that of two updates
-// at once both may win. It serves for tests, which let one write through at a time, and
-// for trying things out; the tasks of a service belong into MongoDB.
+// at once both may win. It is behind the tests, which let one write through at a time,
+// and it will do to try things out; the tasks of a service belong into MongoDB. The
+// adapter uses only what both have, and has met no other one so far than FerretDB 1.24.
 //
 // A write has returned once it is in the journals of a majority. Where its answer is
 // lost it is made once more, and knows its own first time again; a Delete is not, so

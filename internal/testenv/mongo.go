@@ -62,18 +62,20 @@ type MongoOptions struct {
 }
 
 // MongoServer is a server of MongoDB's protocol of a test's own, with no password
-// unless it is secure.
+// unless it is secure. Clients that go by its URI or address reach it through a gate
+// that lets one update or delete through at a time; a secure one has none.
 type MongoServer struct {
 	*Server
-	URI string      // with the password
-	TLS *tls.Config // nil without TLS
+	URI  string      // with the password
+	TLS  *tls.Config // nil without TLS
+	addr string
 }
 
 // OwnMongo starts a server of MongoDB's protocol.
 func OwnMongo(t testing.TB, o MongoOptions) *MongoServer {
 	t.Helper()
 	place, cert := newPlace(t), newCertificate(t, o.Secure)
-	s := &MongoServer{URI: "mongodb://" + place.addr + "/", TLS: cert.config()}
+	s := &MongoServer{TLS: cert.config(), addr: place.addr}
 	command := []string{"--handler=sqlite", "--sqlite-url=file:" + dataDir + "/", "--state-dir=" + dataDir,
 		"--telemetry=disable", "--debug-addr=-", "--log-level=WARN"}
 	if o.Secure {
@@ -84,6 +86,8 @@ func OwnMongo(t testing.TB, o MongoOptions) *MongoServer {
 			"--listen-tls-cert-file="+certFile, "--listen-tls-key-file="+keyFile,
 			"--test-enable-new-auth=true", "--setup-database=admin", "--setup-username="+user.Username(), "--setup-password="+password)
 	} else {
+		s.addr = newWriteGate(t, place.addr).addr
+		s.URI = "mongodb://" + s.addr + "/"
 		command = append(command, "--listen-addr="+place.addr)
 	}
 	s.Server = run(t, spec{
@@ -103,6 +107,9 @@ func OwnMongo(t testing.TB, o MongoOptions) *MongoServer {
 	})
 	return s
 }
+
+// Addr returns where clients connect, as host and port.
+func (s *MongoServer) Addr() string { return s.addr }
 
 // Client returns a client that is closed at the end of the test.
 func (s *MongoServer) Client(t testing.TB) *mongo.Client {
