@@ -76,8 +76,8 @@ func readMessage(r io.Reader) ([]byte, error) {
 	if size < headerSize || size > maxMessage {
 		return nil, errors.New("that is no message of MongoDB's")
 	}
-	message := append(header, make([]byte, size-headerSize)...)
-	_, err := io.ReadFull(r, message[headerSize:])
+	message := make([]byte, size)
+	_, err := io.ReadFull(r, message[copy(message, header):])
 	return message, err
 }
 
