@@ -31,7 +31,11 @@
 // and what was claimed twice is noticed by its fence. A fence is the time in
 // microseconds, or one more than the last one if that is higher. So a Redis that
 // has lost what it held, even all of it, gives no fence that it gave before, unless
-// its clock was set back as well.
+// its clock was set back as well, or that of the replica that took over is behind.
+//
+// Enqueue, Claim and Extend may be sent twice by the client's retries and are then
+// done once. Ack, Nack and Cancel are never sent twice: where the answer is lost they
+// return the error of the connection, and may have been done.
 //
 // # Waiting
 //
