@@ -4,7 +4,7 @@
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 30s
 
-.PHONY: help run images test race lint fmt generate bench rivals fuzz
+.PHONY: help run images test race lint fmt generate bench rivals fuzz chaos
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,3 +42,6 @@ fuzz: ## every fuzz test for FUZZTIME each
 			(cd "$$dir" && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) . </dev/null) || exit 1; \
 		done || exit 1; \
 	done
+
+chaos: ## the crash suite, the long way (half an hour)
+	TASKRUNNER_CHAOS=long go test -count=1 -v -timeout 60m ./internal/chaos
