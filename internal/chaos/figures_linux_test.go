@@ -48,7 +48,7 @@ func (s *summary) add(w *world) {
 	defer s.mu.Unlock()
 	f.torn = s.tears[w]
 	s.lines = append(s.lines, f)
-	w.t.Logf("%+v", f)
+	w.t.Logf("%d tasks, %d runs, %d faults in %s", f.tasks, f.attempts, f.faults, f.took.Round(time.Millisecond))
 }
 
 // recoveries returns how long it took until the tasks that ran on a worker when it was

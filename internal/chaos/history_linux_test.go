@@ -106,7 +106,7 @@ func observe(t *testing.T, store ports.Store) *observer {
 	ctx, cancel := context.WithCancel(t.Context())
 	o := &observer{t: t, store: store, cancel: cancel, known: map[ports.TaskID]ports.Task{}}
 	o.done.Go(func() {
-		ticker := time.NewTicker(200 * time.Millisecond)
+		ticker := time.NewTicker(time.Second) // FerretDB reads all of every task
 		defer ticker.Stop()
 		for ctx.Err() == nil {
 			_, _ = o.look(ctx) // a server may be away

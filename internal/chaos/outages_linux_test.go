@@ -115,9 +115,7 @@ func TestAClockThatIsWrongChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testenv.RedisOptions{Skew: time.Hour})
 	w.crowd(2)
-	for _, p := range mixed(many(16, 64), 2) {
-		w.submit(p)
-	}
+	w.submitAll(mixed(many(16, 64), 2))
 	w.killUntil(w.settled(), time.Second, 2*time.Second)
 	w.settle()
 	w.disperse()

@@ -11,32 +11,31 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// Workers are killed at random times while tasks of all kinds go through, and each is
+// Workers are killed at random times while tasks of all kinds come and go, and each is
 // replaced by another one.
 func TestTasksSurviveWorkersThatAreKilledAllTheTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testenv.RedisOptions{})
-	w.crowd(4)
-	for _, p := range mixed(many(96, 600), 3) {
-		w.submit(p)
+	w.crowd(3)
+	for few := range slices.Chunk(mixed(many(64, 600), 3), 4) {
+		w.submitAll(few)
+		hold(rand.N(time.Second))
+		w.killOne()
 	}
-	w.killUntil(w.settled(), 500*time.Millisecond, 1500*time.Millisecond)
+	w.killUntil(w.settled(), time.Second, 2*time.Second)
 	w.settle()
 	w.disperse()
 	w.requireOver()
 }
 
-// Workers that are frozen for longer than a lease, and thawed, while tasks go through.
+// Workers are frozen for longer than a lease, and thawed, while tasks come and go.
 func TestTasksSurviveWorkersThatFreezeAllTheTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testenv.RedisOptions{})
-	w.outlived = true
+	w.lease, w.outlived = time.Second, true
 	w.crowd(3)
-	for _, p := range mixed(many(48, 300), 3) {
-		w.submit(p)
-	}
-	over := w.settled()
-	for !passed(over, w.lease/2) {
+	for few := range slices.Chunk(mixed(many(48, 300), 3), 6) {
+		w.submitAll(few)
 		if p := w.victim(); p != nil {
 			p.freeze()
 			w.faults++
@@ -76,13 +75,19 @@ func (w *world) disperse() {
 func (w *world) killUntil(over <-chan struct{}, least, most time.Duration) {
 	w.t.Helper()
 	for !passed(over, least+rand.N(most-least)) {
-		if p := w.victim(); p != nil {
-			w.kill(p)
-			w.workers[slices.Index(w.workers, p)] = w.start(w.orders(w.name()))
-		}
+		w.killOne()
 	}
 	for _, p := range w.workers {
 		p.awaitReady(w.t)
+	}
+}
+
+// killOne kills a worker by chance, and starts another one.
+func (w *world) killOne() {
+	w.t.Helper()
+	if p := w.victim(); p != nil {
+		w.kill(p)
+		w.workers[slices.Index(w.workers, p)] = w.start(w.orders(w.name()))
 	}
 }
 

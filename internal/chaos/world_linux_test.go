@@ -127,6 +127,14 @@ func (w *world) submit(p program) *tracked {
 	return w.track(p, ids[0], mark)
 }
 
+// submitAll submits some programs.
+func (w *world) submitAll(some []program) {
+	w.t.Helper()
+	for _, p := range some {
+		w.submit(p)
+	}
+}
+
 // accept submits until the task is accepted; empty: that took too long.
 func (w *world) accept(s taskrunner.Spec) (id ports.TaskID) {
 	w.insist(func() error {
