@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/task-runner/task-runner/internal/testenv"
 )
 
@@ -63,6 +65,18 @@ func (w *world) batch() {
 	}, "a task to run")
 }
 
+// occupy submits tasks until that worker runs one, which takes longer than a lease.
+func (w *world) occupy(p *process) *tracked {
+	w.t.Helper()
+	for {
+		k := w.submit(sleeper(2 * w.lease.Seconds()))
+		eventually(w.t, func() bool { return len(w.runsOf(k)) > 0 }, "a task to run")
+		if w.runsOf(k)[0].Worker == p.order.Name {
+			return k
+		}
+	}
+}
+
 // One worker loses its connections, without a word, for longer than a lease; the other
 // ones go on.
 func TestTasksSurviveAPartition(t *testing.T) {
@@ -87,9 +101,12 @@ func TestTasksSurviveAPartition(t *testing.T) {
 				*address = link.Addr()
 				links = append(links, link)
 			}
-			w.workers = append(w.workers, w.worker("cut-off", func(o *order) { o.Servers = far }))
-			for range many(2, 10) {
+			cutOff := w.worker("cut-off", func(o *order) { o.Servers = far })
+			w.workers = append(w.workers, cutOff)
+			var held []*tracked
+			for range many(2, 6) {
 				w.batch()
+				held = append(held, w.occupy(cutOff))
 				for _, link := range links {
 					link.Freeze()
 				}
@@ -104,6 +121,9 @@ func TestTasksSurviveAPartition(t *testing.T) {
 				}
 			}
 			w.settle()
+			for _, k := range held {
+				assert.Greater(t, len(w.runsOf(k)), 1, "runs of a task whose worker was cut off")
+			}
 			w.disperse()
 			w.requireOver()
 		})

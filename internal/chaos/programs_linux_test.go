@@ -72,7 +72,7 @@ func mixed(n int, longest float64) []program {
 			mix[i] = forker
 		case 5:
 			mix[i] = endless
-			mix[i].early = i%16 == 5
+			mix[i].early = rand.IntN(2) == 0
 		default:
 			mix[i] = sleeper(longest * (1 + 2*rand.Float64()) / 3)
 		}

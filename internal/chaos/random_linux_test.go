@@ -17,7 +17,7 @@ func TestTasksSurviveWorkersThatAreKilledAllTheTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testenv.RedisOptions{})
 	w.crowd(3)
-	for few := range slices.Chunk(mixed(many(64, 600), 3), 4) {
+	for few := range slices.Chunk(mixed(many(64, 300), 3), 4) {
 		w.submitAll(few)
 		hold(rand.N(time.Second))
 		w.killOne()
@@ -34,7 +34,7 @@ func TestTasksSurviveWorkersThatFreezeAllTheTime(t *testing.T) {
 	w := newWorld(t, testenv.RedisOptions{})
 	w.lease, w.outlived = time.Second, true
 	w.crowd(3)
-	for few := range slices.Chunk(mixed(many(48, 300), 3), 6) {
+	for few := range slices.Chunk(mixed(many(48, 150), 3), 6) {
 		w.submitAll(few)
 		if p := w.victim(); p != nil {
 			p.freeze()

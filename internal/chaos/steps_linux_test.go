@@ -81,8 +81,12 @@ type victim struct {
 func (w *world) victims(signal syscall.Signal) (all []victim, queues []string) {
 	w.t.Helper()
 	const atOnce = 4 // starts
-	for _, s := range steps {
-		for _, phase := range s.phases {
+	for i, s := range steps {
+		phases := s.phases
+		if signal == syscall.SIGSTOP && !long { // half of them, in turn
+			phases = phases[i%len(phases):][:1]
+		}
+		for _, phase := range phases {
 			queue := fmt.Sprintf("victim-%d", len(all))
 			p := w.start(w.orders(queue, func(o *order) {
 				o.Queues, o.Concurrency = []string{queue}, 1
