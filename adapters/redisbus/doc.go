@@ -35,9 +35,9 @@
 // and closed with the Bus. A reader that is slow holds up nobody: 64 events are
 // kept for it in this process, shared with the other readers, and then it reads
 // from the stream. What a reader was handed before it was trimmed it may still
-// return; it never leaves out one and goes on. After the connection was lost every reader looks at the
-// stream; so it does every 15 seconds in any case. A connection that has died
-// silently is noticed within 10 seconds.
+// return; it never leaves out one and goes on. After the connection was lost every
+// reader looks at the stream; so it does every 15 seconds in any case. A connection
+// that has died silently is noticed within 10 seconds.
 //
 // # What may be lost
 //

@@ -60,8 +60,12 @@ func (h *hub) add(channel string, b *mailbox) {
 func (h *hub) remove(channel string, b *mailbox) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.readers[channel], b)
-	if len(h.readers[channel]) == 0 {
+	readers := h.readers[channel]
+	if _, ok := readers[b]; !ok {
+		return
+	}
+	delete(readers, b)
+	if len(readers) == 0 {
 		delete(h.readers, channel)
 		h.change(channel)
 	}

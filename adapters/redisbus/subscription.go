@@ -132,8 +132,9 @@ func (s *subscription) look(ctx context.Context, deleted uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
+	from := s.place.id.String() // now: a call that was given up may run on while a later Next moves the place
 	page, err := redisserver.Do(ctx, func(ctx context.Context) ([]redis.XMessage, error) {
-		return s.bus.client.XRangeN(ctx, s.stream, s.place.id.String(), "+", pageSize).Result()
+		return s.bus.client.XRangeN(ctx, s.stream, from, "+", pageSize).Result()
 	})
 	if err != nil {
 		return err
