@@ -97,6 +97,11 @@ func TestDocumentsOfLaterVersions(t *testing.T) {
 		require.ErrorContains(t, err, "schema 2")
 		_, err = s.List(t.Context(), ports.ListQuery{AnyOwner: true})
 		require.ErrorContains(t, err, "schema 2")
+		require.ErrorContains(t, s.Delete(t.Context(), task.ID, task.Version), "schema 2")
+	})
+	t.Run("one that is pending keeps nobody from starting", func(t *testing.T) {
+		set("pending", true)
+		require.NoError(t, s.sweep(t.Context(), -time.Hour))
 	})
 }
 

@@ -153,14 +153,21 @@ func (s *Store) known(ctx context.Context, id ports.TaskID) (*document, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d := new(document)
-	err := s.tasks.FindOne(ctx, bson.D{{Key: "_id", Value: text(id)}}, options.FindOne().SetProjection(bson.D{
-		{Key: "creation", Value: 1}, {Key: "pending", Value: 1}, {Key: "version", Value: 1}, {Key: "owner", Value: 1}, {Key: "spec.idempotency_key", Value: 1},
-	})).Decode(d)
-	if errors.Is(err, mongo.ErrNoDocuments) || err == nil && d.Pending {
+	raw, err := s.tasks.FindOne(ctx, bson.D{{Key: "_id", Value: text(id)}}, options.FindOne().SetProjection(bson.D{
+		{Key: "schema", Value: 1}, {Key: "creation", Value: 1}, {Key: "pending", Value: 1}, {Key: "version", Value: 1},
+		{Key: "owner", Value: 1}, {Key: "spec.idempotency_key", Value: 1},
+	})).Raw()
+	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, ports.ErrNotFound
 	}
-	return d, cause(ctx, err)
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	d, err := decode(raw)
+	if err == nil && d.Pending {
+		return nil, ports.ErrNotFound
+	}
+	return d, err
 }
 
 // remove removes a task, but not its key, and reports whether it was as given. A lost

@@ -20,6 +20,7 @@ const leftAfter = time.Hour
 func (s *Store) sweep(ctx context.Context, age time.Duration) error {
 	left, err := s.tasks.Find(ctx, bson.D{
 		{Key: "pending", Value: true},
+		{Key: "schema", Value: schema}, // those of a later version are that one's to end
 		{Key: "creation", Value: bson.D{{Key: "$lt", Value: bson.NewObjectIDFromTimestamp(time.Now().Add(-age))}}},
 	})
 	if err != nil {
