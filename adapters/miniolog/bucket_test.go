@@ -56,6 +56,7 @@ func TestConfigIsChecked(t *testing.T) {
 }
 
 func TestAStoreThatCannotBeUsedIsRefused(t *testing.T) {
+	newSink(t, client(t), miniolog.Config{}) // makes the bucket
 	deny := func(match func(r *http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			return match(r) && answer(w, r, http.StatusForbidden, minio.AccessDenied)

@@ -93,7 +93,14 @@ func (w *logWriter) flush() {
 	case <-w.ctx.Done():
 		return
 	}
-	w.sending.Lock()
+	if !w.sending.TryLock() {
+		// What is being sent takes most of the buffer along. Others need the turn.
+		w.mu.Lock()
+		w.armed = false
+		w.arm()
+		w.mu.Unlock()
+		return
+	}
 	defer w.sending.Unlock()
 	w.mu.Lock()
 	w.armed = false
@@ -113,6 +120,9 @@ func (w *logWriter) flush() {
 func (w *logWriter) sendPart() error {
 	w.sending.Lock()
 	defer w.sending.Unlock()
+	if w.gone != nil {
+		return w.gone
+	}
 	part := w.tail // nobody else changes it
 	if w.head.partBytes()+2*int64(len(part)) > w.sink.maxLog {
 		return ports.ErrFull
@@ -180,11 +190,14 @@ func (w *logWriter) complete() error {
 	if w.gone != nil {
 		return w.gone
 	}
+	// Parts that are still being read when the log was put, or could not be, are let go.
+	reading, stop := context.WithCancel(w.ctx)
+	defer stop()
 	parts := w.head
 	parts.tail = 0
 	body := func() io.ReadSeeker {
 		return &rewinder{open: func() io.Reader {
-			return io.MultiReader(w.sink.reader(w.ctx, w.key, parts, 0, parts.size()), bytes.NewReader(w.tail))
+			return io.MultiReader(w.sink.reader(reading, w.key, parts, 0, parts.size()), bytes.NewReader(w.tail))
 		}}
 	}
 	if parts.Parts == 0 {
