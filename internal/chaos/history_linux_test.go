@@ -97,8 +97,8 @@ type observer struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	mu    sync.Mutex
-	known map[ports.TaskID]ports.Task // as they were seen last
+	looking sync.Mutex                  // one looks at a time, or what was read first would be compared last
+	known   map[ports.TaskID]ports.Task // as they were seen last
 }
 
 // observe begins. It ends with the test, or with stop.
@@ -127,6 +127,8 @@ func (o *observer) stop() {
 
 // look looks at all tasks once, and returns them.
 func (o *observer) look(ctx context.Context) (all []ports.Task, err error) {
+	o.looking.Lock()
+	defer o.looking.Unlock()
 	q := ports.ListQuery{AnyOwner: true, Limit: ports.MaxPage}
 	for {
 		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -144,8 +146,6 @@ func (o *observer) look(ctx context.Context) (all []ports.Task, err error) {
 }
 
 func (o *observer) compare(tasks []ports.Task) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	for _, now := range tasks {
 		before, seen := o.known[now.ID]
 		o.known[now.ID] = now
