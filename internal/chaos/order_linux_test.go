@@ -29,6 +29,7 @@ type order struct {
 	Name        string
 	Servers     addresses
 	Lease       time.Duration
+	Reconcile   time.Duration // how often; negative: never
 	Queues      []string
 	Concurrency int
 	// Journal is the file where every run is noted.
@@ -71,7 +72,7 @@ func carryOut(text string) (err error) {
 	cfg := taskrunner.Config{
 		Backend: o.Trap.around(b), Languages: languages, WorkerName: o.Name,
 		Queues: o.Queues, Concurrency: o.Concurrency,
-		LeaseTTL: o.Lease, RetryDelay: 100 * time.Millisecond, ReconcileEvery: 2 * time.Second,
+		LeaseTTL: o.Lease, RetryDelay: 100 * time.Millisecond, ReconcileEvery: o.Reconcile,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if o.Spec != nil {

@@ -109,6 +109,7 @@ func (p *process) awaitReady(t testing.TB) {
 func (w *world) orders(name string, change ...func(*order)) order {
 	o := order{
 		Name: name, Servers: w.addresses, Lease: w.lease, Concurrency: 2, Journal: w.journal,
+		Reconcile: 4 * time.Second,
 	}
 	for _, c := range change {
 		c(&o)

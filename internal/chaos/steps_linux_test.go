@@ -89,7 +89,7 @@ func (w *world) victims(signal syscall.Signal) (all []victim, queues []string) {
 		for _, phase := range phases {
 			queue := fmt.Sprintf("victim-%d", len(all))
 			p := w.start(w.orders(queue, func(o *order) {
-				o.Queues, o.Concurrency = []string{queue}, 1
+				o.Queues, o.Concurrency, o.Reconcile = []string{queue}, 1, -1
 				o.Trap = trap{Op: s.op, Phase: phase, Nth: s.nth, Signal: signal}
 				if s.breaks {
 					o.Breaks = 1
