@@ -74,7 +74,8 @@ func (a *attempt) work() error {
 		return err
 	}
 	if a.hold.cancelled() {
-		return a.leave(t, 0, func(t Task) (Task, error) { return cancelled(t, now()) })
+		at := now()
+		return a.leave(t, 0, func(t Task) (Task, error) { return cancelled(t, at) })
 	}
 	return a.run(t)
 }
@@ -93,16 +94,17 @@ func (a *attempt) begin() (Task, error) {
 			return t, err
 		}
 	}
+	at := now()
 	return a.settle(t, func(t Task) (Task, error) {
 		switch {
 		case t.Status.Terminal():
 			return t, errOver
 		case a.hold.cancelled() || !t.CancelRequestedAt.IsZero():
-			return cancelled(t, now())
+			return cancelled(t, at)
 		case t.Status == ports.StatusRunning && t.Attempt >= t.Spec.MaxAttempts:
-			return givenUp(t, lostMessage(t), now())
+			return givenUp(t, lostMessage(t), at)
 		}
-		return started(t, now())
+		return started(t, at)
 	})
 }
 
@@ -119,7 +121,8 @@ func (a *attempt) read() (Task, error) {
 }
 
 // settle changes the record by compare-and-swap, from t as it was read to what
-// decide makes of it. When that fails it reads again, proves that the lease was
+// decide makes of it, which is the same whenever t is the same: a change that
+// arrives late, when it is being made once more, is known again. When that fails it reads again, proves that the lease was
 // alive behind that, and either finds its own change there or decides anew.
 //
 // Taking a change for its own that another worker wrote is harmless: that worker's
@@ -224,7 +227,8 @@ func (a *attempt) execute(ctx context.Context, t Task, rec *recorder) (outcome O
 
 // finish ends the task with r.
 func (a *attempt) finish(t Task, r Result) error {
-	return a.leave(t, 0, func(t Task) (Task, error) { return finished(t, r, now()) })
+	at := now()
+	return a.leave(t, 0, func(t Task) (Task, error) { return finished(t, r, at) })
 }
 
 // giveBack lets another attempt follow. A loss counts: where it was the last
@@ -236,12 +240,13 @@ func (a *attempt) giveBack(t Task, r Result, loss bool) error {
 	if loss {
 		delay = a.w.retryDelay(t.Attempt)
 	}
+	at := now()
 	return a.leave(t, delay, func(t Task) (Task, error) {
 		switch {
 		case a.hold.cancelled() || !t.CancelRequestedAt.IsZero():
-			return finished(t, ended(r, ports.CauseCancelled, ""), now())
+			return finished(t, ended(r, ports.CauseCancelled, ""), at)
 		case loss && t.Attempt >= t.Spec.MaxAttempts:
-			return finished(t, ended(r, ports.CauseInfrastructure, lostMessage(t)), now())
+			return finished(t, ended(r, ports.CauseInfrastructure, lostMessage(t)), at)
 		}
 		return requeued(t)
 	})

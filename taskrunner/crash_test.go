@@ -271,3 +271,46 @@ func TestACancelAfterACrashAtEveryCallTakesEffect(t *testing.T) {
 		}
 	})
 }
+
+// lateStore answers the first terminal Update with an error, and makes it while the next
+// one is on its way.
+type lateStore struct {
+	ports.Store
+	late func(context.Context) (ports.Task, error)
+	made bool
+}
+
+func (s *lateStore) Update(ctx context.Context, next ports.Task) (ports.Task, error) {
+	switch {
+	case !next.Status.Terminal() || s.made:
+	case s.late == nil:
+		s.late = func(ctx context.Context) (ports.Task, error) { return s.Store.Update(ctx, next) }
+		return ports.Task{}, errors.New("no answer")
+	default:
+		s.made = true
+		if _, err := s.late(ctx); err != nil {
+			return ports.Task{}, err
+		}
+	}
+	return s.Store.Update(ctx, next)
+}
+
+func TestAnEndThatIsStoredLateIsTheWorkersOwn(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.process("p", program("p"), func(c *taskrunner.Config) {
+			c.Backend.Store = &lateStore{Store: c.Backend.Store}
+		})
+		p.start(t)
+		task, err := p.client.Submit(t.Context(), spec())
+		require.NoError(t, err)
+		time.Sleep(2*leaseTTL + leaseTTL/2) // the program takes two of these
+		got, err := p.client.Get(t.Context(), task.ID)
+		require.NoError(t, err)
+		require.Equal(t, ports.CauseExit, got.Result.Cause)
+		stats, err := p.client.Stats(t.Context(), ports.DefaultQueue)
+		require.NoError(t, err)
+		assert.Zero(t, stats, "it is taken off the queue, and not left to its lease")
+		p.stop(t)
+		w.requireOver(p.client)
+	})
+}
