@@ -492,12 +492,14 @@ func awaitDeath(t *testing.T, pid int) {
 func TestTheSizeIsThatOfTheLargestProcess(t *testing.T) {
 	t.Parallel()
 	small := run(t, shell(`exit 0`))
-	assert.Less(t, small.MaxRSS, int64(8<<20))
+	// Here the supervisor was this test's program before, and what that had started counts:
+	// libraries do so to find out what the kernel can do.
+	assert.Less(t, small.MaxRSS, int64(64<<20))
 	assert.Positive(t, small.MaxRSS)
 	// tail keeps what it may have to print.
-	large := run(t, shell(`head -c 24M /dev/zero | tail -c 24M >/dev/null`))
-	assert.GreaterOrEqual(t, large.MaxRSS, int64(24<<20))
-	assert.Less(t, large.MaxRSS, int64(64<<20))
+	large := run(t, shell(`head -c 96M /dev/zero | tail -c 96M >/dev/null`))
+	assert.GreaterOrEqual(t, large.MaxRSS, int64(96<<20))
+	assert.Less(t, large.MaxRSS, int64(256<<20))
 }
 
 func TestCPUTimeIsThatOfAllProcesses(t *testing.T) {
