@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -39,7 +40,11 @@ func (p *trap) reach(op fakes.Op, phase fakes.Phase) {
 	here := p.seen == p.Nth
 	trapMutex.Unlock()
 	if here {
-		_ = syscall.Kill(os.Getpid(), p.Signal)
+		// To this very thread, which takes it before it goes on: of a signal to the process
+		// another thread may take care, while this one makes the call.
+		runtime.LockOSThread()
+		_ = syscall.Tgkill(os.Getpid(), syscall.Gettid(), p.Signal)
+		runtime.UnlockOSThread()
 		if p.Signal == syscall.SIGKILL {
 			select {} // whichever thread dies first, nothing follows
 		}
