@@ -1,4 +1,4 @@
-// Package mongostore keeps tasks in MongoDB 4.4 or later: each as one document of the
+// Package mongostore keeps tasks in MongoDB 4.4.2 or later: each as one document of the
 // collection tasks, which people can read in mongosh, and the idempotency keys in
 // idempotency_keys.
 //

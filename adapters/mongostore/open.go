@@ -13,7 +13,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
-// minWireVersion is MongoDB 4.4's. Earlier ones are no longer looked after.
+// minWireVersion is MongoDB 4.4's. Earlier ones are no longer looked after; before 4.4.2
+// there is no hello.
 const minWireVersion = 9
 
 // Store is a ports.Store.
@@ -76,7 +77,7 @@ type hello struct {
 func (h hello) check() error {
 	switch {
 	case h.WireVersion < minWireVersion:
-		return fmt.Errorf("the server is too old: it speaks version %d of the protocol and not %d; MongoDB 4.4 or later is needed", h.WireVersion, minWireVersion)
+		return fmt.Errorf("the server is too old: it speaks version %d of the protocol and not %d; MongoDB 4.4.2 or later is needed", h.WireVersion, minWireVersion)
 	case !h.Primary:
 		return errors.New("the server cannot be written to: give the URI the hosts and the replicaSet of the whole set, without directConnection")
 	case h.MaxDocument <= 2*reserve:

@@ -17,7 +17,7 @@ func TestServersThatAreRefused(t *testing.T) {
 	good := hello{WireVersion: 21, Primary: true, MaxDocument: 16 << 20}
 	require.NoError(t, good.check())
 	for says, change := range map[string]func(*hello){
-		"MongoDB 4.4 or later": func(h *hello) { h.WireVersion = 8 },
+		"MongoDB 4.4.2 or later": func(h *hello) { h.WireVersion = 8 },
 		"directConnection":     func(h *hello) { h.Primary = false },
 		"too little":           func(h *hello) { h.MaxDocument = 0 },
 	} {
