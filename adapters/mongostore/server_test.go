@@ -18,8 +18,8 @@ func TestServersThatAreRefused(t *testing.T) {
 	require.NoError(t, good.check())
 	for says, change := range map[string]func(*hello){
 		"MongoDB 4.4.2 or later": func(h *hello) { h.WireVersion = 8 },
-		"directConnection":     func(h *hello) { h.Primary = false },
-		"too little":           func(h *hello) { h.MaxDocument = 0 },
+		"directConnection":       func(h *hello) { h.Primary = false },
+		"too little":             func(h *hello) { h.MaxDocument = 0 },
 	} {
 		h := good
 		change(&h)
