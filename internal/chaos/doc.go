@@ -9,6 +9,6 @@
 // twice; and when all is over nothing is left: no entry in the queue, no process, no
 // control group.
 //
-// `go test` takes the short way through each scenario; with TASKRUNNER_CHAOS=long each has
-// several times as many tasks and faults.
+// `go test` plays each scenario once. `make chaos` plays all of them again and again, each
+// time on new servers and with other times of chance, and sums up.
 package chaos

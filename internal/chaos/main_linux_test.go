@@ -10,17 +10,6 @@ import (
 	"go.uber.org/goleak"
 )
 
-// long says that there is time for the long way.
-var long = os.Getenv("TASKRUNNER_CHAOS") == "long"
-
-// many returns how many there are of something: a few, or many where there is time.
-func many(short, longer int) int {
-	if long {
-		return longer
-	}
-	return short
-}
-
 func TestMain(m *testing.M) {
 	redis.SetLogger(quiet{}) // it would tell of every fault
 	if text, ok := os.LookupEnv(orderVariable); ok {

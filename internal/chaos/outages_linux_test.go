@@ -27,7 +27,7 @@ func TestTasksSurviveServersThatFail(t *testing.T) {
 			w.unsteady = true
 			failing := tt.of(w.servers)
 			w.crowd(2)
-			for range many(2, 4) {
+			for range 2 {
 				for range 2 {
 					w.batch()
 					failing.Kill(t)
@@ -104,7 +104,7 @@ func TestTasksSurviveAPartition(t *testing.T) {
 			cutOff := w.worker("cut-off", func(o *order) { o.Servers = far })
 			w.workers = append(w.workers, cutOff)
 			var held []*tracked
-			for range many(2, 4) {
+			for range 2 {
 				w.batch()
 				held = append(held, w.occupy(cutOff))
 				for _, link := range links {
@@ -135,7 +135,7 @@ func TestAClockThatIsWrongChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testenv.RedisOptions{Skew: time.Hour})
 	w.crowd(2)
-	w.submitAll(mixed(many(16, 48), 2))
+	w.submitAll(mixed(32, 2))
 	w.killUntil(w.settled(), time.Second, 2*time.Second)
 	w.settle()
 	w.disperse()

@@ -14,49 +14,38 @@ import (
 // Workers are killed at random times while tasks of all kinds come and go, and each is
 // replaced by another one.
 func TestTasksSurviveWorkersThatAreKilledAllTheTime(t *testing.T) {
-	rounds(t, many(1, 6), func(t *testing.T) {
-		w := newWorld(t, testenv.RedisOptions{})
-		w.crowd(3)
-		for few := range slices.Chunk(mixed(64, 3), 4) {
-			w.submitAll(few)
-			hold(rand.N(time.Second))
-			w.killOne()
-		}
-		w.killUntil(w.settled(), time.Second, 2*time.Second)
-		w.settle()
-		w.disperse()
-		w.requireOver()
-	})
+	t.Parallel()
+	w := newWorld(t, testenv.RedisOptions{})
+	w.crowd(3)
+	for few := range slices.Chunk(mixed(64, 3), 4) {
+		w.submitAll(few)
+		hold(rand.N(time.Second))
+		w.killOne()
+	}
+	w.killUntil(w.settled(), time.Second, 2*time.Second)
+	w.settle()
+	w.disperse()
+	w.requireOver()
 }
 
 // Workers are frozen for longer than a lease, and thawed, while tasks come and go.
 func TestTasksSurviveWorkersThatFreezeAllTheTime(t *testing.T) {
-	rounds(t, many(1, 4), func(t *testing.T) {
-		w := newWorld(t, testenv.RedisOptions{})
-		w.lease, w.outlived = time.Second, true
-		w.crowd(3)
-		for few := range slices.Chunk(mixed(48, 3), 6) {
-			w.submitAll(few)
-			if p := w.victim(); p != nil {
-				p.freeze()
-				w.faults++
-				hold(w.lease + rand.N(w.lease))
-				p.thaw()
-			}
-		}
-		w.settle()
-		w.disperse()
-		w.requireOver()
-	})
-}
-
-// rounds plays a scenario several times, each on new servers: FerretDB reads every task
-// for each update, so that more of them would show how slow it is and nothing else.
-func rounds(t *testing.T, n int, scenario func(*testing.T)) {
 	t.Parallel()
-	for i := range n {
-		t.Run(fmt.Sprint("round ", i+1), scenario)
+	w := newWorld(t, testenv.RedisOptions{})
+	w.lease, w.outlived = time.Second, true
+	w.crowd(3)
+	for few := range slices.Chunk(mixed(48, 3), 6) {
+		w.submitAll(few)
+		if p := w.victim(); p != nil {
+			p.freeze()
+			w.faults++
+			hold(w.lease + rand.N(w.lease))
+			p.thaw()
+		}
 	}
+	w.settle()
+	w.disperse()
+	w.requireOver()
 }
 
 // crowd starts workers.

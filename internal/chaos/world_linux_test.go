@@ -47,6 +47,7 @@ type world struct {
 	workers  []*process
 	names    int // of workers, given so far
 	faults   int
+	torn     int                  // logs that are not whole, as the record says
 	killed   map[string]time.Time // when which worker got its SIGKILL
 	watching sync.WaitGroup
 	observer *observer
@@ -80,6 +81,7 @@ func newWorld(t *testing.T, redisOptions testenv.RedisOptions) *world {
 		Backend: w.backend, Languages: languages, LeaseTTL: w.lease, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
+	t.Cleanup(func() { figures.add(w) })
 	w.observer = observe(t, w.backend.Store)
 	t.Cleanup(w.watching.Wait)
 	return w
