@@ -122,8 +122,9 @@ func (a *attempt) read() (Task, error) {
 
 // settle changes the record by compare-and-swap, from t as it was read to what
 // decide makes of it, which is the same whenever t is the same: a change that
-// arrives late, when it is being made once more, is known again. When that fails it reads again, proves that the lease was
-// alive behind that, and either finds its own change there or decides anew.
+// arrives late, when it is being made once more, is known again. When that fails it
+// reads again, proves that the lease was alive behind that, and either finds its own
+// change there or decides anew.
 //
 // Taking a change for its own that another worker wrote is harmless: that worker's
 // lease had run out when it wrote it, so that it stops at its own verify.
