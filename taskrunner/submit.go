@@ -8,6 +8,10 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
+// submitTimeout bounds the steps of Submit. What is left of portTimeout is for what
+// it does even when they were given up: it publishes, and takes back what it did.
+const submitTimeout = portTimeout - 2*publishTimeout
+
 // Submit checks spec against the policy, stores the task and queues it, and
 // returns it as stored. When it fails it takes back what it did; should that fail
 // as well (the store is away), the task may be stored and is then run.
@@ -20,7 +24,9 @@ func (c *Client) Submit(ctx context.Context, spec Spec) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, portTimeout)
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), portTimeout)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
 	full, err := c.full(ctx, spec.Queue)
 	switch {
@@ -44,15 +50,15 @@ func (c *Client) Submit(ctx context.Context, spec Spec) (Task, error) {
 			return Task{}, fmt.Errorf("storing the task: %w", err)
 		case err != nil:
 			t.Version = 1 // if it was stored nevertheless
-			_, _ = c.takeBack(ctx, t)
+			_, _ = c.takeBack(undoing, t)
 			return Task{}, fmt.Errorf("storing the task: %w", err)
 		case full:
-			return c.undo(ctx, stored, errQueueFull(spec.Queue))
+			return c.undo(undoing, stored, errQueueFull(spec.Queue))
 		}
 		// Before a worker can have it, so that all readers see this event first.
 		c.publish(ctx, statusEvent(stored))
 		if err := c.cfg.Backend.Queue.Enqueue(ctx, entryOf(stored)); err != nil {
-			return c.undo(ctx, stored, fmt.Errorf("queueing the task: %w", err))
+			return c.undo(undoing, stored, fmt.Errorf("queueing the task: %w", err))
 		}
 		return stored, nil
 	}
@@ -104,22 +110,18 @@ func (c *Client) undo(ctx context.Context, t Task, cause error) (Task, error) {
 // takeBack deletes a task that nobody has touched since it was stored. If
 // somebody has, it is alive.
 func (c *Client) takeBack(ctx context.Context, t Task) (alive Task, ok bool) {
-	err := aside(ctx, portTimeout, func(ctx context.Context) error {
-		err := retry(ctx, portTimeout, func(ctx context.Context) error {
-			return c.cfg.Backend.Store.Delete(ctx, t.ID, t.Version)
-		})
-		if errors.Is(err, ErrConflict) {
-			alive, err = c.cfg.Backend.Store.Get(ctx, t.ID)
-			ok = err == nil
-			return err
-		}
-		if err == nil || errors.Is(err, ErrNotFound) {
-			// An entry that is there all the same would only be skipped.
-			_, _ = c.cfg.Backend.Queue.Cancel(ctx, t.ID)
-			return c.cfg.Backend.Events.Delete(ctx, t.ID)
-		}
-		return err
+	err := retry(ctx, portTimeout, func(ctx context.Context) error {
+		return c.cfg.Backend.Store.Delete(ctx, t.ID, t.Version)
 	})
+	switch {
+	case errors.Is(err, ErrConflict):
+		alive, err = c.cfg.Backend.Store.Get(ctx, t.ID)
+		ok = err == nil
+	case err == nil, errors.Is(err, ErrNotFound):
+		// An entry that is there all the same would only be skipped.
+		_, _ = c.cfg.Backend.Queue.Cancel(ctx, t.ID)
+		err = c.cfg.Backend.Events.Delete(ctx, t.ID)
+	}
 	if err != nil {
 		c.cfg.Logger.Error("could not take back a task that was not queued", "task", t.ID, "error", err)
 	}
