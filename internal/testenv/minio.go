@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"os"
 	"testing"
@@ -56,20 +57,38 @@ func OwnMinIO(t testing.TB, o MinIOOptions) *MinIOServer {
 		kind:    "minio",
 		place:   place,
 		command: []string{"server", "--address", place.addr, "--console-address", newPlace(t).addr, "--certs-dir", certDir, dataDir},
-		env:     map[string]string{"MINIO_ROOT_USER": s.AccessKey, "MINIO_ROOT_PASSWORD": s.SecretKey},
-		cert:    cert,
-		ping: func(ctx context.Context) error {
-			transport := s.transport()
-			defer transport.CloseIdleConnections()
-			c, err := s.client(&minio.Options{Transport: transport, MaxRetries: 1})
-			if err != nil {
-				return err
-			}
-			_, err = c.ListBuckets(ctx)
-			return err
+		env: map[string]string{
+			"MINIO_ROOT_USER": s.AccessKey, "MINIO_ROOT_PASSWORD": s.SecretKey,
+			"MINIO_DOMAIN": "localhost", // so that bucket.localhost is the bucket
 		},
+		cert: cert,
+		ping: s.knowsKeys,
 	})
 	return s
+}
+
+// knowsKeys returns nil once the server tells keys that are good from others. For a moment
+// after its start it knows its own alone, and of any other says that it is not ready.
+func (s *MinIOServer) knowsKeys(ctx context.Context) error {
+	transport := s.transport()
+	defer transport.CloseIdleConnections()
+	ask := func(s MinIOServer) error {
+		c, err := s.client(&minio.Options{Transport: transport, MaxRetries: 1})
+		if err != nil {
+			return err
+		}
+		_, err = c.ListBuckets(ctx)
+		return err
+	}
+	if err := ask(*s); err != nil {
+		return err
+	}
+	stranger := *s
+	stranger.AccessKey = "nobody"
+	if err := ask(stranger); minio.ToErrorResponse(err).Code != minio.InvalidAccessKeyID {
+		return fmt.Errorf("asking with an access key that is not there: %w", err)
+	}
+	return nil
 }
 
 // Client returns a client whose connections are closed at the end of the test.
