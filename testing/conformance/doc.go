@@ -26,9 +26,10 @@
 // events, and gives up on one that does not come after half a minute. An adapter
 // that lives in this process and keeps time by package time alone sets Bubble;
 // each case then runs in a bubble of testing/synctest, where waiting takes no
-// time at all. A queue with a clock that can be moved sets Advance. Any other
-// queue is waited for in real time, by the queue's own clock: the case enqueues
-// a delayed entry and claims it.
+// time at all. A queue with a clock that can be moved sets Advance. Either is also
+// compared with a simple model, step by step at random. Any other queue is waited
+// for in real time, by the queue's own clock: the case enqueues a delayed entry and
+// claims it.
 //
 // # The suites themselves
 //

@@ -44,6 +44,11 @@ func Queue(t *testing.T, h QueueHarness) {
 	topic("Stats", queueStatsChecks)
 	topic("Concurrency", queueConcurrencyChecks)
 	topic("Context", queueContextChecks)
+	if h.Bubble || h.Advance != nil {
+		topic("Model", queueModelChecks)
+	} else {
+		leftOut(t, "Model", "the queue's clock runs by itself")
+	}
 	if h.Full == nil {
 		leftOut(t, "Full", "the harness has no bounded queue")
 		return

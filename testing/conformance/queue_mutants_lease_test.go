@@ -274,6 +274,15 @@ var queueCancelMutants = []mutant[ports.Queue]{
 			return b.Queue.Cancel(ctx, id)
 		}
 	}),
+	queueMutant("the flag is forgotten after two lost attempts", "Model/does what a simple queue does, whatever is done to it", func(b *bentQueue) {
+		b.extend = func(ctx context.Context, l ports.Lease, ttl time.Duration) (ports.Lease, error) {
+			extended, err := b.Queue.Extend(ctx, l, ttl)
+			if errors.Is(err, ports.ErrCancelled) && l.Deliveries > 2 {
+				err = nil
+			}
+			return extended, err
+		}
+	}),
 	queueMutant("Cancel finds what is not there", "Cancel/finds no entry that is not there", func(b *bentQueue) {
 		b.cancel = func(ctx context.Context, id ports.TaskID) (ports.Cancelled, error) {
 			found, err := b.Queue.Cancel(ctx, id)
