@@ -27,7 +27,7 @@ func TestProxyStall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, conn, engine := pipes()
-				go p.serve(nil, conn.far)
+				go p.serve(p.admit(nil, conn.far))
 				p.Stall()
 				arrived := &gathered{}
 				go func() { _, _ = io.Copy(arrived, conn.near) }()
@@ -48,7 +48,7 @@ func TestProxyStall(t *testing.T) {
 	t.Run("what the client says goes on", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p, conn, engine := pipes()
-			go p.serve(nil, conn.far)
+			go p.serve(p.admit(nil, conn.far))
 			p.Stall()
 			go func() { _, _ = io.WriteString(engine.near, upgraded) }()
 			answer := bufio.NewReader(conn.near)
@@ -70,7 +70,7 @@ func TestProxyStall(t *testing.T) {
 			served := make(chan struct{})
 			go func() {
 				defer close(served)
-				p.serve(nil, conn.far)
+				p.serve(p.admit(nil, conn.far))
 			}()
 			p.Stall()
 			go func() { _, _ = io.WriteString(engine.near, upgraded+"output") }()

@@ -43,7 +43,8 @@ func dialer(network, addr string) func() (net.Conn, error) {
 	}
 }
 
-// Cut closes all connections.
+// Cut closes all connections, also those whose other half, to the server, is still being
+// made.
 func (p *proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,7 +82,9 @@ func (p *proxy) Accept(t testing.TB) {
 			if err != nil {
 				return
 			}
-			p.wg.Go(func() { p.serve(listener, conn) })
+			if l := p.admit(listener, conn); l != nil {
+				p.wg.Go(func() { p.serve(l) })
+			}
 		}
 	})
 }
@@ -104,32 +107,28 @@ func (p *proxy) resume() {
 	}
 }
 
-// serve connects a client to the server, and passes on what both say until both have
-// ended or the connection is cut.
-func (p *proxy) serve(listener net.Listener, conn net.Conn) {
-	server, err := p.dial()
-	if err != nil {
-		_ = conn.Close()
-		return
-	}
-	l := &link{proxy: p, client: conn, server: server, done: make(chan struct{})}
-	defer l.cut()
-	if !p.add(l, listener) {
-		return
-	}
-	defer p.drop(l)
-	p.relay(l)
-}
-
-// add reports whether the link may be: clients may have been refused meanwhile.
-func (p *proxy) add(l *link, listener net.Listener) bool {
+// admit returns the link of a client, which can be cut from now on. It is nil if
+// clients have been refused meanwhile.
+func (p *proxy) admit(listener net.Listener, client net.Conn) *link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener != listener {
-		return false
+		_ = client.Close()
+		return nil
 	}
+	l := &link{proxy: p, client: client, done: make(chan struct{})}
 	p.links[l] = struct{}{}
-	return true
+	return l
+}
+
+// serve connects a client to the server, and passes on what both say until both have
+// ended or the connection is cut.
+func (p *proxy) serve(l *link) {
+	defer p.drop(l)
+	defer l.cut()
+	if server, err := p.dial(); err == nil && l.connect(server) {
+		p.relay(l)
+	}
 }
 
 func (p *proxy) drop(l *link) {
@@ -141,17 +140,45 @@ func (p *proxy) drop(l *link) {
 // link is one client's connection.
 type link struct {
 	proxy          *proxy
-	client, server net.Conn
-	once           sync.Once
-	done           chan struct{} // closed when the link is cut
+	client, server net.Conn // server is nil until it is connected
+
+	mu   sync.Mutex    // makes connect and cut one step each
+	done chan struct{} // closed when the link is cut
+}
+
+// connect gives the link its server. It reports false, and closes the connection, if the
+// link has been cut meanwhile.
+func (l *link) connect(server net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isCut() {
+		_ = server.Close()
+		return false
+	}
+	l.server = server
+	return true
 }
 
 func (l *link) cut() {
-	l.once.Do(func() {
-		close(l.done)
-		_ = l.client.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isCut() {
+		return
+	}
+	close(l.done)
+	_ = l.client.Close()
+	if l.server != nil {
 		_ = l.server.Close()
-	})
+	}
+}
+
+func (l *link) isCut() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // pass passes on what is read, to its end, which is one side's only, or an error, which

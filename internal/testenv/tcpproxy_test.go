@@ -92,7 +92,7 @@ func TestTCPProxyFreeze(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, conn, server := pipes()
 				p.relay = relayBoth
-				go p.serve(nil, conn.far)
+				go p.serve(p.admit(nil, conn.far))
 				p.stall()
 				heard, ended := &gathered{}, false
 				go func() {
@@ -113,6 +113,28 @@ func TestTCPProxyFreeze(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTCPProxyCutWhileItConnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, conn, server := pipes()
+		p.relay = relayBoth
+		connected := make(chan struct{})
+		p.dial = func() (net.Conn, error) {
+			<-connected
+			return server.far, nil
+		}
+		go p.serve(p.admit(nil, conn.far))
+		synctest.Wait()
+		p.Cut()
+		_, err := conn.near.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF, "the client need not wait for the server")
+		close(connected)
+		_, err = server.near.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+		synctest.Wait()
+		assert.Empty(t, p.links)
+	})
 }
 
 // echoServer returns the address of a server that says what it is told.
