@@ -13,22 +13,32 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Mongo returns a fresh database on a server that tests share, the one that
-// TASKRUNNER_TEST_MONGO_URI names or else one in a container. It is dropped at the end
-// of the test.
+// Mongo returns a fresh database on the server of MongoURI. It is dropped at the end of
+// the test.
 func Mongo(t testing.TB) *mongo.Database {
+	t.Helper()
+	return newDatabase(t, newMongo(t, options.Client().ApplyURI(MongoURI(t))))
+}
+
+// MongoURI returns the URI, with the password, of a server that tests share, the one that
+// TASKRUNNER_TEST_MONGO_URI names or else one in a container. Use databases of your own;
+// see Unique.
+func MongoURI(t testing.TB) string {
 	t.Helper()
 	uri := os.Getenv("TASKRUNNER_TEST_MONGO_URI")
 	if uri == "" {
-		return sharedMongo.get(t).Database(t)
+		return sharedMongo.get(t).URI
 	}
-	c := newMongo(t, options.Client().ApplyURI(uri))
+	opts := options.Client().ApplyURI(uri)
+	if opts.Validate() != nil { // which may quote a password
+		t.Fatalf("reading TASKRUNNER_TEST_MONGO_URI: it is not mongodb://USER:PASSWORD@HOST:PORT/")
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := c.Ping(ctx, nil); err != nil {
+	if err := newMongo(t, opts).Ping(ctx, nil); err != nil {
 		t.Fatalf("asking the MongoDB server that TASKRUNNER_TEST_MONGO_URI names: %v", err)
 	}
-	return newDatabase(t, c)
+	return uri
 }
 
 // newMongo returns a client that is closed at the end of the test.
@@ -76,7 +86,8 @@ func OwnMongo(t testing.TB, o MongoOptions) *MongoServer {
 	t.Helper()
 	place, cert := newPlace(t), newCertificate(t, o.Secure)
 	s := &MongoServer{TLS: cert.config(), addr: place.addr}
-	command := []string{"--handler=sqlite", "--sqlite-url=file:" + dataDir + "/", "--state-dir=" + dataDir,
+	// It is killed, and its machine is not: it need not wait for the disk.
+	command := []string{"--handler=sqlite", "--sqlite-url=file:" + dataDir + "/?_pragma=synchronous(off)", "--state-dir=" + dataDir,
 		"--telemetry=disable", "--debug-addr=-", "--log-level=WARN"}
 	if o.Secure {
 		user := url.UserPassword("test", rand.Text())

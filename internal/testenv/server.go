@@ -92,21 +92,30 @@ func run(t testing.TB, s spec) *Server {
 	return server
 }
 
-// prepare makes testcontainers quiet and content with an engine that has nothing but
-// our images, and removes what tests left behind that died.
-func prepare(t testing.TB, cli *client.Client) {
-	t.Helper()
-	once.Do(func() {
-		log.SetDefault(log.NewNoopLogger())
-		// Its janitor is an image to be pulled.
-		if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil { //nolint:usetesting // it is for the whole process
-			t.Fatalf("switching off the janitor of testcontainers: %v", err)
-		}
-		removeOrphans(t, cli)
-	})
+// prepared says whether a test of this process has prepared everything.
+var prepared struct {
+	sync.Mutex
+	done bool
 }
 
-var once sync.Once
+// prepare makes testcontainers quiet and content with an engine that has nothing but
+// our images, and removes what tests left behind that died. It does so once; where a test
+// fails at it, the next one tries again.
+func prepare(t testing.TB, cli *client.Client) {
+	t.Helper()
+	prepared.Lock()
+	defer prepared.Unlock()
+	if prepared.done {
+		return
+	}
+	log.SetDefault(log.NewNoopLogger())
+	// Its janitor is an image to be pulled.
+	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil { //nolint:usetesting // it is for the whole process
+		t.Fatalf("switching off the janitor of testcontainers: %v", err)
+	}
+	removeOrphans(t, cli)
+	prepared.done = true
+}
 
 // removeOrphans removes the containers of tests that died.
 func removeOrphans(t testing.TB, cli *client.Client) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
 	"github.com/minio/minio-go/v7"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -22,9 +23,12 @@ func TestUnique(t *testing.T) {
 
 func TestSharedServers(t *testing.T) {
 	ctx := t.Context()
-	t.Run("tests share a Redis server while one uses it", func(t *testing.T) {
+	t.Run("tests share a Redis server while one uses it, and it ends with the last", func(t *testing.T) {
 		t.Setenv("TASKRUNNER_TEST_REDIS_URL", "")
+		var server *Server
+		t.Cleanup(func() { assert.Error(t, server.connects(context.Background())) }) // after that of Redis
 		a := Redis(t)
+		server = sharedRedis.server.Server
 		key := Unique(t)
 		require.NoError(t, a.Set(ctx, key, "here", 0).Err())
 		t.Run("another", func(t *testing.T) {
@@ -94,7 +98,16 @@ func TestServersThatTheEnvironmentNames(t *testing.T) {
 			"failed: asking the Redis server that TASKRUNNER_TEST_REDIS_URL names: ")
 		t.Setenv("TASKRUNNER_TEST_REDIS_URL", "redis://:secret@bad host")
 		said := verdictOf(t, func(t testing.TB) { Redis(t) })
-		assert.Contains(t, said, "failed: ")
+		assert.Contains(t, said, "failed: reading TASKRUNNER_TEST_REDIS_URL")
+		assert.NotContains(t, said, "secret")
+
+		t.Setenv("TASKRUNNER_TEST_MONGO_URI", "mongodb://test:secret@"+mongoServer.Addr()+"/?serverSelectionTimeoutMS=1000")
+		said = verdictOf(t, func(t testing.TB) { MongoURI(t) })
+		assert.Contains(t, said, "failed: asking the MongoDB server that TASKRUNNER_TEST_MONGO_URI names: ")
+		assert.NotContains(t, said, "secret")
+		t.Setenv("TASKRUNNER_TEST_MONGO_URI", "mongodb://test:secret")
+		said = verdictOf(t, func(t testing.TB) { MongoURI(t) })
+		assert.Contains(t, said, "failed: reading TASKRUNNER_TEST_MONGO_URI")
 		assert.NotContains(t, said, "secret")
 	})
 }
@@ -258,6 +271,19 @@ func TestServersAreRemoved(t *testing.T) {
 		assert.Zero(t, at(t, s.Addr()))
 		assert.Equal(t, 1, at(t, other.Addr()), "its test lives")
 	})
+}
+
+func TestWhatATestFailedToPrepareIsPreparedByTheNext(t *testing.T) {
+	Docker(t) // skips
+	was := prepared.done
+	t.Cleanup(func() { prepared.done = was })
+	prepared.done = false
+	nowhere := newClient(t, client.WithHost("unix://"+t.TempDir()+"/none.sock"))
+	for range 2 {
+		assert.Contains(t, verdictOf(t, func(t testing.TB) { prepare(t, nowhere) }), "failed: looking for containers of tests that died")
+	}
+	prepare(t, Docker(t))
+	assert.Equal(t, "passed", verdictOf(t, func(t testing.TB) { prepare(t, nowhere) }), "once is enough")
 }
 
 func TestServersThatAreNotThere(t *testing.T) {
