@@ -2,7 +2,6 @@ package mongostore
 
 import (
 	"context"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,17 +11,24 @@ import (
 	"github.com/task-runner/task-runner/internal/testenv"
 )
 
-// newClient returns a client of the shared server, changed by the functions.
-func newClient(t testing.TB, change ...func(*options.ClientOptions)) *mongo.Client {
+func newStore(t testing.TB) *Store {
 	t.Helper()
-	o := options.Client().ApplyURI(os.Getenv("TASKRUNNER_TEST_MONGO_URI"))
-	if o.GetURI() == "" {
-		o = options.Client().ApplyURI(testenv.OwnMongo(t, testenv.MongoOptions{}).URI)
-	}
-	for _, f := range change {
-		f(o)
-	}
-	return connect(t, o)
+	return openStore(t, testenv.Mongo(t))
+}
+
+// newStoreThrough returns a store whose client was changed.
+func newStoreThrough(t testing.TB, change func(*options.ClientOptions)) *Store {
+	t.Helper()
+	o := options.Client().ApplyURI(testenv.MongoURI(t))
+	change(o)
+	return openStore(t, connect(t, o).Database(testenv.Mongo(t).Name()))
+}
+
+func openStore(t testing.TB, db *mongo.Database) *Store {
+	t.Helper()
+	s, err := New(t.Context(), db)
+	require.NoError(t, err)
+	return s
 }
 
 func connect(t testing.TB, o *options.ClientOptions) *mongo.Client {
@@ -31,19 +37,4 @@ func connect(t testing.TB, o *options.ClientOptions) *mongo.Client {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Disconnect(context.Background()) })
 	return c
-}
-
-// newDatabase returns a fresh database of the client.
-func newDatabase(t testing.TB, c *mongo.Client) *mongo.Database {
-	t.Helper()
-	db := c.Database(testenv.Unique(t))
-	t.Cleanup(func() { require.NoError(t, db.Drop(context.Background())) })
-	return db
-}
-
-func newStore(t testing.TB) *Store {
-	t.Helper()
-	s, err := New(t.Context(), newDatabase(t, newClient(t)))
-	require.NoError(t, err)
-	return s
 }

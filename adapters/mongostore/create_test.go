@@ -23,7 +23,7 @@ func keyed(id ports.TaskID) ports.Task {
 
 // The table of crashes in create.go: each creator dies after so many steps.
 func TestCreateThatDied(t *testing.T) {
-	client := newClient(t)
+	t.Parallel()
 	insert := func(t *testing.T, s *Store, d *document) {
 		there, err := s.insert(t.Context(), d)
 		require.NoError(t, err)
@@ -34,16 +34,22 @@ func TestCreateThatDied(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, d.Creation, winner.Creation)
 	}
+	type outcome struct {
+		task ports.TaskID
+		err  error
+	}
+	made := func(id ports.TaskID) outcome { return outcome{id, nil} }
+	found := func(id ports.TaskID) outcome { return outcome{id, ports.ErrExists} }
 	for name, c := range map[string]struct {
 		die func(*testing.T, *Store) // leaves behind what it does of "dead"
-		// sameID and sameKey are the tasks that the next Create of the ID "dead", or of
-		// its key as "next", finds or makes; swept is what New leaves.
-		sameID, sameKey ports.TaskID
+		// sameID and sameKey are what the next Create of the ID "dead", or of its key as
+		// "next", comes to; swept is what New leaves.
+		sameID, sameKey outcome
 		swept           []ports.TaskID
 	}{
 		"after its insert": {
 			die:    func(t *testing.T, s *Store) { insert(t, s, newDocument(keyed("dead"))) },
-			sameID: "dead", sameKey: "next",
+			sameID: found("dead"), sameKey: made("next"),
 		},
 		"after it claimed the key": {
 			die: func(t *testing.T, s *Store) {
@@ -51,7 +57,7 @@ func TestCreateThatDied(t *testing.T) {
 				insert(t, s, d)
 				claim(t, s, d)
 			},
-			sameID: "dead", sameKey: "dead", swept: []ports.TaskID{"dead"},
+			sameID: found("dead"), sameKey: found("dead"), swept: []ports.TaskID{"dead"},
 		},
 		"before it discarded its own": {
 			die: func(t *testing.T, s *Store) {
@@ -59,7 +65,7 @@ func TestCreateThatDied(t *testing.T) {
 				require.NoError(t, err)
 				insert(t, s, newDocument(keyed("dead")))
 			},
-			sameID: "winner", sameKey: "winner", swept: []ports.TaskID{"winner"},
+			sameID: found("winner"), sameKey: found("winner"), swept: []ports.TaskID{"winner"},
 		},
 		"in a delete, before the key was free": {
 			die: func(t *testing.T, s *Store) {
@@ -71,29 +77,26 @@ func TestCreateThatDied(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, gone)
 			},
-			sameID: "dead", sameKey: "next",
+			sameID: made("dead"), sameKey: made("next"),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			left := func(t *testing.T) *Store {
-				s, err := New(t.Context(), newDatabase(t, client))
-				require.NoError(t, err)
+				s := newStore(t)
 				c.die(t, s)
-				_, err = s.Get(t.Context(), "dead")
+				_, err := s.Get(t.Context(), "dead")
 				require.ErrorIs(t, err, ports.ErrNotFound, "nobody sees it")
 				return s
 			}
-			one := func(t *testing.T, s *Store, id ports.TaskID, want ports.TaskID) {
+			one := func(t *testing.T, s *Store, id ports.TaskID, want outcome) {
 				got, err := s.Create(t.Context(), keyed(id))
-				if err != nil {
-					require.ErrorIs(t, err, ports.ErrExists)
-				}
-				require.Equal(t, want, got.ID)
-				require.Equal(t, []ports.TaskID{want}, listed(t, s))
+				require.ErrorIs(t, err, want.err)
+				require.Equal(t, want.task, got.ID)
+				require.Equal(t, []ports.TaskID{want.task}, listed(t, s))
 				again, err := s.Create(t.Context(), keyed("later"))
 				require.ErrorIs(t, err, ports.ErrExists, "the key is held")
-				require.Equal(t, want, again.ID)
-				require.NoError(t, s.Delete(t.Context(), want, 1))
+				require.Equal(t, want.task, again.ID)
+				require.NoError(t, s.Delete(t.Context(), want.task, 1))
 				_, err = s.Create(t.Context(), keyed("after"))
 				require.NoError(t, err, "the key is free")
 			}
@@ -115,12 +118,11 @@ func TestCreateThatDied(t *testing.T) {
 
 // Slow creators wake up in a world that went on without them.
 func TestCreateThatWasSlow(t *testing.T) {
-	client := newClient(t)
+	t.Parallel()
 	begun := func(t *testing.T) (*Store, *document) {
-		s, err := New(t.Context(), newDatabase(t, client))
-		require.NoError(t, err)
+		s := newStore(t)
 		d := newDocument(keyed("slow"))
-		_, err = s.insert(t.Context(), d)
+		_, err := s.insert(t.Context(), d)
 		require.NoError(t, err)
 		return s, d
 	}
@@ -151,16 +153,6 @@ func TestCreateThatWasSlow(t *testing.T) {
 		require.ErrorIs(t, err, ports.ErrExists, "the key is still the next one's")
 		require.Equal(t, next, got)
 	})
-}
-
-func listed(t *testing.T, s *Store) (ids []ports.TaskID) {
-	t.Helper()
-	page, err := s.List(t.Context(), ports.ListQuery{AnyOwner: true})
-	require.NoError(t, err)
-	for _, task := range page.Tasks {
-		ids = append(ids, task.ID)
-	}
-	return ids
 }
 
 func diff(ids []ports.TaskID, but ports.TaskID) (rest []ports.TaskID) {

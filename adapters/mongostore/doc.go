@@ -27,7 +27,8 @@
 //	pending       New, which ends what creators left behind that died
 //
 // New makes those that are missing, which takes the server a while if there are many
-// tasks already.
+// tasks already. A page of a list ends with 16 MiB of documents, and is then shorter than
+// its limit.
 //
 // # What is relied on
 //
@@ -36,6 +37,11 @@
 // at once both may win. It is behind the tests, which let one write through at a time,
 // and it will do to try things out; the tasks of a service belong into MongoDB. The
 // adapter uses only what both have, and has met no other one so far than FerretDB 1.24.
+//
+// Reads are the primary's. One that was cut off from its replica set answers with what
+// was until it knows, some seconds later; its writes come to nothing. A list reads an
+// index while others write: a task whose status changes just then may be missing from a
+// page of tasks with a status, and is in the next list.
 //
 // A write has returned once it is in the journals of a majority. Where its answer is
 // lost it is made once more, and knows its own first time again; a Delete is not, so

@@ -47,6 +47,7 @@ func fullTask() ports.Task {
 
 // What mongosh shows, and what the next version has to read.
 func TestDocument(t *testing.T) {
+	t.Parallel()
 	const golden = "testdata/task.json"
 	d := newDocument(fullTask())
 	d.Creation, d.Record.Write = bson.ObjectID{1}, bson.ObjectID{2}
@@ -74,6 +75,7 @@ func TestDocument(t *testing.T) {
 }
 
 func TestDocumentsOfLaterVersions(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	task, err := s.Create(t.Context(), fullTask())
 	require.NoError(t, err)
@@ -101,13 +103,18 @@ func TestDocumentsOfLaterVersions(t *testing.T) {
 	})
 	t.Run("one that is pending keeps nobody from starting", func(t *testing.T) {
 		set("pending", true)
-		require.NoError(t, s.sweep(t.Context(), -time.Hour))
+		require.NoError(t, s.sweep(t.Context(), all))
+		n, err := s.tasks.CountDocuments(t.Context(), bson.D{})
+		require.NoError(t, err)
+		assert.EqualValues(t, 1, n, "it is a later version's to end")
 	})
 }
 
 func TestDocumentsThatAreTooLarge(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
-	big := strings.Repeat("x", 15<<20)
+	s.maxDocument = reserve + 64<<10 // or it would take long
+	big := strings.Repeat("x", 64<<10)
 	for field, change := range map[string]func(*ports.Spec){
 		"code":   func(p *ports.Spec) { p.Code = big },
 		"files":  func(p *ports.Spec) { p.Files = []ports.File{{Path: "a", Content: []byte(big)}} },
@@ -121,13 +128,13 @@ func TestDocumentsThatAreTooLarge(t *testing.T) {
 	}
 	task, err := s.Create(t.Context(), keyed("task"))
 	require.NoError(t, err)
-	task.Spec.Code = strings.Repeat("x", 14<<20)
+	task.Spec.Code = strings.Repeat("x", 60<<10)
 	task, err = s.Update(t.Context(), task)
 	require.NoError(t, err)
-	task.Result = &ports.Result{Stdout: ports.Output{Head: make([]byte, 1<<19)}}
+	task.Result = &ports.Result{Stdout: ports.Output{Head: make([]byte, reserve)}}
 	task, err = s.Update(t.Context(), task)
 	require.NoError(t, err, "what is reserved is there")
-	task.Result.Message = big
+	task.Result.Message = strings.Repeat("x", 8<<10)
 	_, err = s.Update(t.Context(), task)
 	requireField(t, err, "result")
 }
@@ -137,18 +144,6 @@ func requireField(t *testing.T, err error, field string) {
 	var f *ports.FieldError
 	require.ErrorAs(t, err, &f)
 	require.Equal(t, field, f.Field)
-}
-
-func TestFinishedBeforeLooksBelowTheMillisecond(t *testing.T) {
-	s := newStore(t)
-	task := fullTask()
-	_, err := s.Create(t.Context(), task)
-	require.NoError(t, err)
-	for before, want := range map[time.Time]int{task.FinishedAt: 0, task.FinishedAt.Add(1): 1} {
-		page, err := s.List(t.Context(), ports.ListQuery{AnyOwner: true, FinishedBefore: before})
-		require.NoError(t, err)
-		assert.Len(t, page.Tasks, want)
-	}
 }
 
 func FuzzText(f *testing.F) {
@@ -192,6 +187,7 @@ func FuzzKeyID(f *testing.F) {
 }
 
 func TestCursorKeepsItsPosition(t *testing.T) {
+	t.Parallel()
 	for _, at := range []int64{0, -1, 1_741_964_966_535, time.Time{}.UnixMilli(), 1<<63 - 1} {
 		p := position{at, "~/..%"}
 		got, err := parseCursor(p.cursor())

@@ -11,7 +11,11 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// List implements ports.Store.
+// maxPageBytes ends a page whose documents have as many bytes, however few they are:
+// 500 of the largest would be 8 GB. MongoDB's own answers are no larger.
+const maxPageBytes = 16 << 20
+
+// List implements ports.Store. A page of large tasks is shorter than its limit.
 func (s *Store) List(ctx context.Context, q ports.ListQuery) (ports.Page, error) {
 	if q.Limit < 0 || q.Limit > ports.MaxPage {
 		return ports.Page{}, ports.Invalid("limit", "must be between 1 and %d", ports.MaxPage)
@@ -27,39 +31,41 @@ func (s *Store) List(ctx context.Context, q ports.ListQuery) (ports.Page, error)
 		}
 		filter = append(filter, p.after()...)
 	}
-	tasks, err := s.list(ctx, filter, q.Limit+1)
+	page, err := s.page(ctx, filter, q.Limit)
 	if err != nil {
 		return ports.Page{}, fmt.Errorf("listing tasks: %w", err)
-	}
-	page := ports.Page{Tasks: tasks}
-	if len(tasks) > q.Limit {
-		page.Tasks = tasks[:q.Limit]
-		last := tasks[q.Limit-1]
-		page.Next = position{last.CreatedAt.UnixMilli(), last.ID}.cursor()
 	}
 	return page, nil
 }
 
-// list returns the first of the tasks that the filter matches.
-func (s *Store) list(ctx context.Context, filter bson.D, limit int) ([]ports.Task, error) {
+// page returns the first page of the tasks that the filter matches. One document more
+// is asked for, which tells whether there is another page.
+func (s *Store) page(ctx context.Context, filter bson.D, limit int) (ports.Page, error) {
+	var page ports.Page
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return page, err
 	}
-	found, err := s.tasks.Find(ctx, filter, options.Find().SetLimit(int64(limit)).
+	found, err := s.tasks.Find(ctx, filter, options.Find().SetLimit(int64(limit+1)).
 		SetSort(bson.D{{Key: "created_at", Value: -1}, {Key: "_id", Value: -1}}))
 	if err != nil {
-		return nil, cause(ctx, err)
+		return page, cause(ctx, err)
 	}
-	defer func() { _ = found.Close(context.WithoutCancel(ctx)) }()
-	var tasks []ports.Task
-	for found.Next(ctx) {
+	// In a context that is done the server is told nothing, as it may not answer, and
+	// ends what it keeps for the cursor by its own clock.
+	defer func() { _ = found.Close(ctx) }()
+	for size := 0; found.Next(ctx); size += len(found.Current) {
+		if n := len(page.Tasks); n == limit || size >= s.pageBytes {
+			last := page.Tasks[n-1]
+			page.Next = position{last.CreatedAt.UnixMilli(), last.ID}.cursor()
+			return page, nil
+		}
 		d, err := decode(found.Current)
 		if err != nil {
-			return nil, err
+			return page, err
 		}
-		tasks = append(tasks, d.Record.task(ports.TaskID(d.ID)))
+		page.Tasks = append(page.Tasks, d.Record.task(ports.TaskID(d.ID)))
 	}
-	return tasks, cause(ctx, found.Err())
+	return page, cause(ctx, found.Err())
 }
 
 // filterOf returns the filter of q without its cursor. All that comes from the caller

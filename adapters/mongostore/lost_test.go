@@ -5,9 +5,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,11 +56,10 @@ func (c *lossyConn) Read(b []byte) (int, error) {
 }
 
 func TestAnswersThatAreLost(t *testing.T) {
+	t.Parallel()
 	l := &lossy{}
 	// As FerretDB or a single server: the driver does not try again.
-	client := newClient(t, func(o *options.ClientOptions) { o.SetDialer(l).SetRetryWrites(false).SetRetryReads(false) })
-	s, err := New(t.Context(), newDatabase(t, client))
-	require.NoError(t, err)
+	s := newStoreThrough(t, func(o *options.ClientOptions) { o.SetDialer(l).SetRetryWrites(false).SetRetryReads(false) })
 	losing := func(t *testing.T, command string, do func() error) error {
 		l.lost.Store(0)
 		l.lose(command)
@@ -109,30 +108,58 @@ func TestAnswersThatAreLost(t *testing.T) {
 
 // A server that stops answering costs nobody more than their context.
 func TestServerThatFallsSilent(t *testing.T) {
-	d := &silent{}
-	client := newClient(t, func(o *options.ClientOptions) { o.SetDialer(d) })
-	s, err := New(t.Context(), newDatabase(t, client))
-	require.NoError(t, err)
-	_, err = s.Create(t.Context(), keyed("a"))
-	require.NoError(t, err)
-	d.asked = make(chan struct{}, 100)
-	d.on.Store(true)
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-d.asked; cancel() }()
-	_, err = s.Get(ctx, "a")
-	require.ErrorIs(t, err, context.Canceled)
-	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	_, err = s.Update(ctx, keyed("a"))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	d.on.Store(false)
+	t.Parallel()
+	for command, call := range map[string]func(context.Context, *Store, ports.Task) error{
+		"find": func(ctx context.Context, s *Store, task ports.Task) error { _, err := s.Get(ctx, task.ID); return err },
+		"insert": func(ctx context.Context, s *Store, _ ports.Task) error {
+			_, err := s.Create(ctx, keyed("a"))
+			return err
+		},
+		"update": func(ctx context.Context, s *Store, task ports.Task) error { _, err := s.Update(ctx, task); return err },
+		"delete": func(ctx context.Context, s *Store, task ports.Task) error {
+			return s.Delete(ctx, task.ID, task.Version)
+		},
+		"getMore": func(ctx context.Context, s *Store, _ ports.Task) error {
+			_, err := s.List(ctx, ports.ListQuery{AnyOwner: true, Limit: ports.MaxPage})
+			return err
+		},
+	} {
+		t.Run("from a "+command+" on", func(t *testing.T) {
+			d := &silent{}
+			s := newStoreThrough(t, func(o *options.ClientOptions) { o.SetDialer(d) })
+			many := make([]any, 102) // one more than the first answer to a list has
+			for i := range many {
+				task := keyed(ports.TaskID(strconv.Itoa(i)))
+				task.Spec.IdempotencyKey = ""
+				many[i] = newDocument(task)
+			}
+			_, err := s.tasks.InsertMany(t.Context(), many)
+			require.NoError(t, err)
+			task, err := s.Get(t.Context(), "0")
+			require.NoError(t, err)
+
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			d.until.Store(&last{command + "\x00", cancel})
+			require.ErrorIs(t, call(ctx, s, task), context.Canceled)
+			assert.True(t, d.on.Load(), "nothing was swallowed")
+			d.on.Store(false)
+		})
+	}
 }
 
-// silent makes connections that swallow what is said while on is set.
+// silent makes connections that swallow what is said, from a command on. Connections are
+// still made, and servers looked after, so that nothing else can end a call.
 type silent struct {
 	net.Dialer
+	until atomic.Pointer[last]
 	on    atomic.Bool
-	asked chan struct{}
+}
+
+// last is the first command that is swallowed, and what is done then.
+type last struct {
+	command string
+	then    func()
 }
 
 func (s *silent) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -146,12 +173,12 @@ type silentConn struct {
 }
 
 func (c silentConn) Write(b []byte) (int, error) {
-	if !c.of.on.Load() {
-		return c.Conn.Write(b)
+	if l := c.of.until.Load(); l != nil && bytes.Contains(b, []byte(l.command)) && c.of.until.CompareAndSwap(l, nil) {
+		c.of.on.Store(true)
+		l.then()
 	}
-	select {
-	case c.of.asked <- struct{}{}:
-	default:
+	if c.of.on.Load() && !bytes.Contains(b, []byte("helloOk\x00")) {
+		return len(b), nil
 	}
-	return len(b), nil
+	return c.Conn.Write(b)
 }

@@ -20,7 +20,8 @@ const minWireVersion = 9
 // Store is a ports.Store.
 type Store struct {
 	tasks, keys *mongo.Collection
-	maxDocument int
+	maxDocument int // bytes
+	pageBytes   int // that end a page
 }
 
 // New returns the store that db holds. It asks the server what it is, makes the
@@ -54,7 +55,7 @@ func open(ctx context.Context, db *mongo.Database) (*Store, error) {
 		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: new(true)}).
 		SetRegistry(bson.NewRegistry()).
 		SetBSONOptions(&options.BSONOptions{})
-	s := &Store{tasks: db.Collection("tasks", o), keys: db.Collection("idempotency_keys", o), maxDocument: h.MaxDocument}
+	s := &Store{db.Collection("tasks", o), db.Collection("idempotency_keys", o), h.MaxDocument, maxPageBytes}
 	for _, index := range indexes() { // FerretDB 1.24 fails when it is asked for several that are there
 		if _, err := s.tasks.Indexes().CreateOne(ctx, index); err != nil {
 			return nil, fmt.Errorf("making indexes: %w", cause(ctx, err))

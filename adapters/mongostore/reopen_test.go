@@ -4,17 +4,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/internal/testenv"
 )
 
 func TestEveryProcessOpensTheSameStore(t *testing.T) {
-	db := newDatabase(t, newClient(t))
-	first, err := New(t.Context(), db)
+	t.Parallel()
+	db := testenv.Mongo(t)
+	task, err := openStore(t, db).Create(t.Context(), fullTask())
 	require.NoError(t, err)
-	task, err := first.Create(t.Context(), fullTask())
-	require.NoError(t, err)
-	second, err := New(t.Context(), db)
-	require.NoError(t, err)
-	got, err := second.Get(t.Context(), task.ID)
+	got, err := openStore(t, db).Get(t.Context(), task.ID)
 	require.NoError(t, err)
 	require.Equal(t, task, got)
 }

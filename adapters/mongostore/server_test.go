@@ -14,6 +14,7 @@ import (
 )
 
 func TestServersThatAreRefused(t *testing.T) {
+	t.Parallel()
 	good := hello{WireVersion: 21, Primary: true, MaxDocument: 16 << 20}
 	require.NoError(t, good.check())
 	for says, change := range map[string]func(*hello){
@@ -28,6 +29,7 @@ func TestServersThatAreRefused(t *testing.T) {
 }
 
 func TestNewWithoutAServer(t *testing.T) {
+	t.Parallel()
 	o := options.Client().ApplyURI("mongodb://user:secret@127.0.0.1:1/").SetServerSelectionTimeout(50 * time.Millisecond)
 	_, err := New(t.Context(), connect(t, o).Database("db"))
 	require.ErrorContains(t, err, `opening database "db"`)
@@ -39,6 +41,7 @@ func TestNewWithoutAServer(t *testing.T) {
 }
 
 func TestServerWithTLSAndPassword(t *testing.T) {
+	t.Parallel()
 	server := testenv.OwnMongo(t, testenv.MongoOptions{Secure: true})
 	secured := func(uri string) *options.ClientOptions {
 		return options.Client().ApplyURI(uri).SetTLSConfig(server.TLS.Clone())
@@ -57,6 +60,7 @@ func TestServerWithTLSAndPassword(t *testing.T) {
 }
 
 func TestServerThatDiesAndComesBack(t *testing.T) {
+	t.Parallel()
 	server := testenv.OwnMongo(t, testenv.MongoOptions{})
 	o := options.Client().ApplyURI(server.URI).SetServerSelectionTimeout(time.Hour)
 	s, err := New(t.Context(), connect(t, o).Database("db"))

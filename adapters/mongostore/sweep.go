@@ -26,7 +26,7 @@ func (s *Store) sweep(ctx context.Context, age time.Duration) error {
 	if err != nil {
 		return cause(ctx, err)
 	}
-	defer func() { _ = left.Close(context.WithoutCancel(ctx)) }()
+	defer func() { _ = left.Close(ctx) }()
 	for left.Next(ctx) {
 		d, err := decode(left.Current)
 		if err != nil {
