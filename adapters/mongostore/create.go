@@ -61,7 +61,10 @@ func (s *Store) create(ctx context.Context, d *document) (*document, error) {
 	if _, err := s.encode(&d.Record); err != nil {
 		return nil, err
 	}
-	for {
+	for round := 0; ; round++ {
+		if err := pause(ctx, round); err != nil {
+			return nil, err
+		}
 		there, err := s.insert(ctx, d)
 		switch {
 		case err != nil:
@@ -80,7 +83,10 @@ func (s *Store) create(ctx context.Context, d *document) (*document, error) {
 
 // insert adds d and returns it, or the document of this ID that is there already.
 func (s *Store) insert(ctx context.Context, d *document) (*document, error) {
-	for {
+	for round := 0; ; round++ {
+		if err := pause(ctx, round); err != nil {
+			return nil, err
+		}
 		_, err := again(ctx, func() (*mongo.InsertOneResult, error) { return s.tasks.InsertOne(ctx, d) })
 		if err == nil {
 			return d, nil
@@ -127,7 +133,7 @@ func (s *Store) settle(ctx context.Context, d *document) (*document, error) {
 func (s *Store) publish(ctx context.Context, d *document) (bool, error) {
 	filter := bson.D{{Key: "_id", Value: d.ID}, {Key: "creation", Value: d.Creation}}
 	answer, err := again(ctx, func() (*mongo.UpdateResult, error) {
-		return s.tasks.UpdateOne(ctx, filter, bson.D{{Key: "$unset", Value: bson.D{notPending}}})
+		return s.tasks.UpdateOne(ctx, filter, bson.D{{Key: "$unset", Value: bson.D{{Key: "pending", Value: ""}}}})
 	})
 	return err == nil && answer.MatchedCount == 1, err
 }

@@ -32,7 +32,10 @@ func keyID(owner, key text) string {
 // one has been published if it is another's.
 func (s *Store) claim(ctx context.Context, d *document) (*document, error) {
 	mine := keyOf(d)
-	for {
+	for round := 0; ; round++ {
+		if err := pause(ctx, round); err != nil {
+			return nil, err
+		}
 		_, err := again(ctx, func() (*mongo.InsertOneResult, error) { return s.keys.InsertOne(ctx, mine) })
 		if err == nil {
 			return d, nil

@@ -130,7 +130,10 @@ func (s *Store) Delete(ctx context.Context, id ports.TaskID, version int64) erro
 }
 
 func (s *Store) delete(ctx context.Context, id ports.TaskID, version int64) error {
-	for {
+	for round := 0; ; round++ {
+		if err := pause(ctx, round); err != nil {
+			return err
+		}
 		d, err := s.known(ctx, id)
 		if err != nil {
 			return err
