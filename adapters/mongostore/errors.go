@@ -10,8 +10,11 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// outOfDiskSpace is the code of a MongoDB that has no room.
-const outOfDiskSpace = 14031
+// Codes of MongoDB's.
+const (
+	maxTimeMSExpired = 50
+	outOfDiskSpace   = 14031
+)
 
 // cause puts a sentinel before what the driver returned, where there is one for it.
 func cause(ctx context.Context, err error) error {
@@ -24,7 +27,15 @@ func cause(ctx context.Context, err error) error {
 		}
 		return fmt.Errorf("%w: %w", done, err)
 	}
-	if isFull(err) {
+	answer, ok := errors.AsType[mongo.ServerError](err)
+	switch _, bounded := ctx.Deadline(); {
+	case !ok:
+		return err
+	case bounded && answer.HasErrorCode(maxTimeMSExpired):
+		// The driver tells the server the deadline, and leaves out the way there and
+		// back: the server is the first to find that it has passed.
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	case isFull(answer):
 		return fmt.Errorf("%w: %w", ports.ErrFull, err)
 	}
 	return err
@@ -32,11 +43,10 @@ func cause(ctx context.Context, err error) error {
 
 // isFull reports whether the server has no room. Only MongoDB has a code for it;
 // hosted ones answer with a sentence about their quota and FerretDB with SQLite's.
-func isFull(err error) bool {
-	answer, ok := errors.AsType[mongo.ServerError](err)
-	return ok && (answer.HasErrorCode(outOfDiskSpace) ||
+func isFull(answer mongo.ServerError) bool {
+	return answer.HasErrorCode(outOfDiskSpace) ||
 		answer.HasErrorMessage("over your space quota") ||
-		answer.HasErrorMessage("database or disk is full"))
+		answer.HasErrorMessage("database or disk is full")
 }
 
 // again makes a write once more whose answer was lost, because the driver does so
