@@ -30,7 +30,8 @@ type Config struct {
 	Prefix string
 	// PublicURL is where browsers reach the store, such as
 	// "https://logs.example.com:9000", if it is not where the client does. A signature
-	// covers the host's name, so that a signed URL is good for this one alone.
+	// covers the host's name, so that a signed URL is good for this one alone. Where the
+	// client puts the bucket in the host's name, URLs do too: "https://bucket.logs.example.com".
 	PublicURL string
 	// Expire is how long after its last change the store removes what is under Prefix
 	// by itself, in whole days, rounded up. It is for what a crash left behind and must be

@@ -83,7 +83,18 @@ func publicClient(ctx context.Context, client *minio.Client, cfg Config) (*minio
 	if err != nil {
 		return nil, refused(ctx, "asking for the bucket's region", "s3:GetBucketLocation, or give the client a region", err)
 	}
-	return minio.New(host, &minio.Options{Creds: credentials.New(borrowed{client}), Secure: secure, Region: region})
+	// A store that wants a bucket in the host's name wants it there under any name. A client
+	// does not say what it was told of that, but shows it in what it signs.
+	const object = "object"
+	sample, err := client.PresignedGetObject(ctx, cfg.Bucket, object, minTTL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("signing a URL, for which PublicURL is: %w", err)
+	}
+	lookup := minio.BucketLookupAuto
+	if sample.Path == "/"+object {
+		lookup = minio.BucketLookupDNS
+	}
+	return minio.New(host, &minio.Options{Creds: credentials.New(borrowed{client}), Secure: secure, Region: region, BucketLookup: lookup})
 }
 
 // borrowed are the credentials of another client, as that renews them.
