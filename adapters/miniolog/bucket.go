@@ -43,7 +43,11 @@ func (s *LogSink) prepare(ctx context.Context) (err error) {
 	if err := s.ensureRule(ctx); err != nil {
 		return err
 	}
-	return s.probe(ctx)
+	if err := s.probe(ctx); err != nil {
+		return err
+	}
+	// Another process that starts now may have written back rules it had read before.
+	return s.ensureRule(ctx)
 }
 
 // makeBucket makes the bucket if it is not there.
@@ -76,7 +80,7 @@ func (s *LogSink) askVersions(ctx context.Context) error {
 }
 
 // ensureRule has the store remove what was forgotten, if that is wanted. All other
-// rules of the bucket stay.
+// rules of the bucket stay, as far as S3 lets: it knows no condition for this write.
 func (s *LogSink) ensureRule(ctx context.Context) error {
 	if s.cfg.Expire == 0 {
 		return nil

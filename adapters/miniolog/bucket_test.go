@@ -3,7 +3,9 @@ package miniolog_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,7 @@ func TestConfigIsChecked(t *testing.T) {
 }
 
 func TestAStoreThatCannotBeUsedIsRefused(t *testing.T) {
+	t.Parallel()
 	newSink(t, client(t), miniolog.Config{}) // makes the bucket
 	deny := func(match func(r *http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
@@ -112,6 +115,7 @@ func TestAStoreThatCannotBeUsedIsRefused(t *testing.T) {
 func isProbe(r *http.Request) bool { return strings.Contains(r.URL.Path, "/probe/") }
 
 func TestAClientThatCannotBeUsedIsRefused(t *testing.T) {
+	t.Parallel()
 	s := store(t)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -140,6 +144,7 @@ func TestAClientThatCannotBeUsedIsRefused(t *testing.T) {
 }
 
 func TestNewEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := miniolog.New(ctx, client(t), miniolog.Config{Bucket: bucket})
@@ -147,6 +152,7 @@ func TestNewEndsWithItsContext(t *testing.T) {
 }
 
 func TestTheBucketIsMade(t *testing.T) {
+	t.Parallel()
 	client := client(t)
 	name := testenv.Unique(t)
 	for range 2 {
@@ -160,16 +166,12 @@ func TestTheBucketIsMade(t *testing.T) {
 }
 
 func TestWhatIsForgottenExpires(t *testing.T) {
+	t.Parallel()
 	client := client(t)
 	name := testenv.Unique(t)
 	require.NoError(t, client.MakeBucket(t.Context(), name, minio.MakeBucketOptions{}))
 	t.Cleanup(func() { assert.NoError(t, client.RemoveBucket(context.Background(), name)) })
-	others := lifecycle.NewConfiguration()
-	others.Rules = []lifecycle.Rule{{
-		ID: "others", Status: "Enabled",
-		RuleFilter: lifecycle.Filter{Prefix: "others/"}, Expiration: lifecycle.Expiration{Days: 3},
-	}}
-	require.NoError(t, client.SetBucketLifecycle(t.Context(), name, others))
+	require.NoError(t, client.SetBucketLifecycle(t.Context(), name, rulesOfOthers()))
 	const day = 24 * time.Hour
 	for _, c := range []struct {
 		prefix string
@@ -185,19 +187,59 @@ func TestWhatIsForgottenExpires(t *testing.T) {
 	} {
 		_, err := miniolog.New(t.Context(), client, miniolog.Config{Bucket: name, Prefix: c.prefix, Expire: c.expire})
 		require.NoError(t, err)
-		rules, err := client.GetBucketLifecycle(t.Context(), name)
-		require.NoError(t, err)
-		got := map[string]int{}
-		for _, r := range rules.Rules {
-			require.Equal(t, "Enabled", r.Status)
-			got[r.RuleFilter.Prefix] = int(r.Expiration.Days)
-		}
-		require.Equal(t, c.want, got)
+		require.Equal(t, c.want, expirations(t, client, name))
 	}
+}
+
+// rulesOfOthers returns the rules of a bucket that others use too.
+func rulesOfOthers() *lifecycle.Configuration {
+	c := lifecycle.NewConfiguration()
+	c.Rules = []lifecycle.Rule{{
+		ID: "others", Status: "Enabled",
+		RuleFilter: lifecycle.Filter{Prefix: "others/"}, Expiration: lifecycle.Expiration{Days: 3},
+	}}
+	return c
+}
+
+// expirations returns after how many days what has a prefix expires.
+func expirations(t *testing.T, client *minio.Client, bucket string) map[string]int {
+	t.Helper()
+	rules, err := client.GetBucketLifecycle(t.Context(), bucket)
+	require.NoError(t, err)
+	days := map[string]int{}
+	for _, r := range rules.Rules {
+		require.Equal(t, "Enabled", r.Status)
+		days[r.RuleFilter.Prefix] = int(r.Expiration.Days)
+	}
+	return days
+}
+
+// Rules are read and written back as a whole, by others that start at the same time too.
+func TestARuleThatAnotherProcessUndoes(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	client := g.client(t, 1)
+	name := testenv.Unique(t)
+	require.NoError(t, client.MakeBucket(t.Context(), name, minio.MakeBucketOptions{}))
+	t.Cleanup(func() { assert.NoError(t, client.RemoveBucket(context.Background(), name)) })
+	g.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || !r.URL.Query().Has("lifecycle") {
+			return false
+		}
+		g.set(nil)
+		g.pass.ServeHTTP(httptest.NewRecorder(), r)
+		assert.NoError(t, client.SetBucketLifecycle(t.Context(), name, rulesOfOthers()))
+		w.WriteHeader(http.StatusOK)
+		return true
+	})
+	_, err := miniolog.New(t.Context(), client, miniolog.Config{Bucket: name, Expire: time.Hour})
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"others/": 3, "tasks/": 1}, expirations(t, client, name))
 }
 
 // What is no log is not taken for one, nor overwritten.
 func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	client := client(t)
 	s := newSink(t, client, miniolog.Config{})
 	object := s.Prefix() + "tasks/task/1/logs/stdout"
@@ -208,4 +250,10 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 	_, _, err = s.Open(t.Context(), key, 0, -1)
 	require.ErrorContains(t, err, "no log")
 	require.NotErrorIs(t, err, ports.ErrNotFound)
+	r, err := client.GetObject(t.Context(), bucket, object, minio.GetObjectOptions{})
+	require.NoError(t, err)
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "other", string(got))
 }
