@@ -14,6 +14,7 @@ import (
 )
 
 func TestADeletedLogLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for what, then := range map[string]func(t *testing.T, w io.WriteCloser){
 		"whose writer goes on": func(t *testing.T, w io.WriteCloser) {
 			n, err := w.Write(content(3 * buffer))
@@ -47,6 +48,7 @@ func TestADeletedLogLeavesNothing(t *testing.T) {
 }
 
 func TestAClosedLogIsOneObject(t *testing.T) {
+	t.Parallel()
 	client := client(t)
 	for _, n := range []int{0, buffer, 3 * buffer} {
 		s := newSink(t, client, miniolog.Config{})
@@ -57,8 +59,30 @@ func TestAClosedLogIsOneObject(t *testing.T) {
 	}
 }
 
+// A part is written before the head that counts it, which may fail.
+func TestAPartThatNoHeadCounts(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	client := g.client(t, 1)
+	s := newSink(t, client, miniolog.Config{})
+	w := create(t, s)
+	write(t, w, content(buffer))
+	g.set(func(w http.ResponseWriter, r *http.Request) bool {
+		return isPut(r, "logs") && answer(w, r, http.StatusServiceUnavailable, "SlowDown")
+	})
+	n, err := w.Write([]byte("more"))
+	require.Error(t, err)
+	require.Zero(t, n)
+	require.Len(t, objects(t, client, s.Prefix()), 2, "the head and the part")
+	g.set(nil)
+	require.NoError(t, w.Close())
+	requireLog(t, s, content(buffer))
+	require.Len(t, objects(t, client, s.Prefix()), 1)
+}
+
 // A worker may die when it has closed a log and not yet removed its parts.
 func TestPartsThatWereNotRemoved(t *testing.T) {
+	t.Parallel()
 	g := newGate(t)
 	client := g.client(t, 1)
 	s := newSink(t, client, miniolog.Config{})
@@ -77,25 +101,34 @@ func TestPartsThatWereNotRemoved(t *testing.T) {
 }
 
 func TestALogIsDeletedUnderItsReader(t *testing.T) {
-	client := client(t)
-	s := newSink(t, client, miniolog.Config{})
-	w := create(t, s)
-	write(t, w, content(3*buffer))
-	r, _, err := s.Open(t.Context(), key, 0, -1)
-	require.NoError(t, err)
-	defer r.Close()
-	_, err = io.ReadFull(r, make([]byte, 10))
-	require.NoError(t, err)
-	require.NoError(t, s.Delete(t.Context(), key.Task))
-	// Another log of that name is not this one.
-	again := create(t, s)
-	write(t, again, content(3*buffer))
-	_, err = io.Copy(io.Discard, r)
-	require.ErrorIs(t, err, ports.ErrGone)
-	require.NoError(t, again.Close())
+	t.Parallel()
+	for what, then := range map[string]func(t *testing.T, s ports.LogSink){
+		"and that is all": func(*testing.T, ports.LogSink) {},
+		"and another takes its name": func(t *testing.T, s ports.LogSink) {
+			w := create(t, s)
+			write(t, w, content(3*buffer))
+			require.NoError(t, w.Close())
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s := newSink(t, client(t), miniolog.Config{})
+			write(t, create(t, s), content(3*buffer))
+			r, _, err := s.Open(t.Context(), key, 0, -1)
+			require.NoError(t, err)
+			defer r.Close()
+			_, err = io.ReadFull(r, make([]byte, 10))
+			require.NoError(t, err)
+			require.NoError(t, s.Delete(t.Context(), key.Task))
+			then(t, s)
+			_, err = io.Copy(io.Discard, r)
+			require.ErrorIs(t, err, ports.ErrGone)
+		})
+	}
 }
 
 func TestABucketWithVersions(t *testing.T) {
+	t.Parallel()
 	client := client(t)
 	name := testenv.Unique(t)
 	require.NoError(t, client.MakeBucket(t.Context(), name, minio.MakeBucketOptions{}))

@@ -25,7 +25,9 @@
 // Config.Buffer, are unreadable until they are flushed, and lost if the process dies
 // or the writer's context ends before that. While the store does not answer, a writer
 // accepts what its buffer holds, tries again, and then fails; it goes on once the
-// store is back. A store without room answers with ports.ErrFull.
+// store is back. A store without room answers with ports.ErrFull. Closing a log that has
+// parts needs room for all of it once more; where there is none, Close fails, and what was
+// written is flushed and stays readable as an open log.
 //
 // # What the store needs
 //

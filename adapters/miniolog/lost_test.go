@@ -14,6 +14,7 @@ import (
 // What a client repeats has already been done: the condition of a write then fails
 // although nobody else wrote.
 func TestAnswersThatAreLost(t *testing.T) {
+	t.Parallel()
 	for what, size := range map[string]int{
 		"of a log without a byte":  0,
 		"of a log in one piece":    100,
@@ -37,6 +38,7 @@ func TestAnswersThatAreLost(t *testing.T) {
 // The same for a client that repeats nothing: the caller hears of an error and tries
 // again.
 func TestAnswersThatAreLostForGood(t *testing.T) {
+	t.Parallel()
 	g := newGate(t)
 	s := newSink(t, g.client(t, 1), miniolog.Config{})
 	w := create(t, s)
@@ -55,8 +57,36 @@ func TestAnswersThatAreLostForGood(t *testing.T) {
 	requireLog(t, s, content(3*buffer+100))
 }
 
+// A Close of which the answer is lost has closed the log all the same. A flush, which comes
+// next, finds that out and leaves it so.
+func TestAnAnswerToCloseThatIsLostForGood(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	client := g.client(t, 1)
+	s := newSink(t, client, miniolog.Config{FlushEvery: 1})
+	w := create(t, s)
+	write(t, w, content(buffer+1))
+	g.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if complete.MatchString(r.Header.Get(metadataHeader)) {
+			g.loseAnswer(r)
+		}
+		return r.Method == http.MethodPut && answer(w, r, http.StatusServiceUnavailable, "SlowDown")
+	})
+	write(t, w, []byte("the end")) // which cannot be flushed before
+	require.Error(t, w.Close())
+	want := append(content(buffer+1), "the end"...)
+	requireLog(t, s, want)
+	g.set(nil)
+	for len(objects(t, client, s.Prefix())) > 1 { // until the flush has removed the part
+	}
+	requireLog(t, s, want)
+	require.NoError(t, w.Close())
+	requireLog(t, s, want)
+}
+
 // A request may arrive long after its connection was given up.
 func TestRequestsThatAreLate(t *testing.T) {
+	t.Parallel()
 	for what, match := range map[string]func(*http.Request) bool{
 		"with a part": func(r *http.Request) bool { return isPut(r, "parts") },
 		"with a head": func(r *http.Request) bool { return isPut(r, "logs") },
@@ -91,6 +121,7 @@ func TestRequestsThatAreLate(t *testing.T) {
 
 // While a log grows, a late head must not undo a newer one either.
 func TestALateHeadUndoesNothing(t *testing.T) {
+	t.Parallel()
 	g := newGate(t)
 	s := newSink(t, g.client(t, 0), miniolog.Config{})
 	w := create(t, s)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/assert"
@@ -17,6 +18,7 @@ import (
 )
 
 func TestAWriterGoesOnAfterAnOutage(t *testing.T) {
+	t.Parallel()
 	for what, c := range map[string]struct {
 		status int
 		code   string
@@ -77,15 +79,19 @@ func TestAWriterGoesOnAfterAnOutage(t *testing.T) {
 
 // A short outage is none for a writer whose buffer has room.
 func TestAFlushThatFailsIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	g := newGate(t)
 	s := newSink(t, g.client(t, 1), miniolog.Config{FlushEvery: 1})
 	w := create(t, s)
-	failed := make(chan struct{}, 100)
+	failed := make(chan struct{})
 	g.set(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPut {
 			return false
 		}
-		failed <- struct{}{}
+		select {
+		case failed <- struct{}{}:
+		default: // nobody waits for it
+		}
 		return answer(w, r, http.StatusServiceUnavailable, "SlowDown")
 	})
 	write(t, w, []byte("one, "))
@@ -98,8 +104,61 @@ func TestAFlushThatFailsIsTriedAgain(t *testing.T) {
 	requireLog(t, s, []byte("one, two"))
 }
 
+// What a writer holds is safe from a Close that fails: it is flushed, and there can be
+// another Close.
+func TestACloseThatFailsLosesNothing(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	s := newSink(t, g.client(t, 1), miniolog.Config{FlushEvery: 1})
+	w := create(t, s)
+	g.set(func(w http.ResponseWriter, r *http.Request) bool {
+		return r.Method == http.MethodPut && answer(w, r, http.StatusServiceUnavailable, "SlowDown")
+	})
+	write(t, w, []byte("text"))
+	require.Error(t, w.Close())
+	g.set(nil)
+	waitFor(t, s, "text")
+	n, err := w.Write([]byte("more"))
+	require.ErrorIs(t, err, ports.ErrClosed)
+	require.Zero(t, n)
+	require.NoError(t, w.Close())
+	requireLog(t, s, []byte("text"))
+}
+
+// A Close puts the parts together as they are read. A store that refuses the whole must
+// not leave it reading.
+func TestACloseThatFailsReadsNothingMore(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	s := newSink(t, g.client(t, 1), miniolog.Config{})
+	w := create(t, s)
+	write(t, w, content(2*buffer))
+	reading, ended := make(chan struct{}), make(chan struct{})
+	g.set(func(w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case r.Method == http.MethodGet:
+			close(reading)
+			<-r.Context().Done()
+			close(ended)
+			return true
+		case complete.MatchString(r.Header.Get(metadataHeader)):
+			<-reading
+			assert.NoError(t, http.NewResponseController(w).EnableFullDuplex()) // or the body is awaited first
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		return false
+	})
+	require.Error(t, w.Close())
+	<-ended
+	g.set(nil)
+	require.NoError(t, w.Close())
+	requireLog(t, s, content(2*buffer))
+}
+
 // What is written slowly is readable soon, in the head alone.
 func TestFlush(t *testing.T) {
+	t.Parallel()
 	client := client(t)
 	s := newSink(t, client, miniolog.Config{FlushEvery: 1})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -135,6 +194,7 @@ func waitFor(t *testing.T, s ports.LogSink, want string) {
 
 // A store that stands still holds nobody for longer than their context.
 func TestCallsEndWithTheirContext(t *testing.T) {
+	t.Parallel()
 	setUp := func(t *testing.T) (*gate, *miniolog.LogSink) {
 		g := newGate(t)
 		return g, newSink(t, g.client(t, 0), miniolog.Config{})
@@ -192,6 +252,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 }
 
 func TestALogHasALongestLength(t *testing.T) {
+	t.Parallel()
 	s := newSink(t, client(t), miniolog.Config{})
 	s.SetMaxLog(4 * buffer)
 	w := create(t, s)
@@ -204,7 +265,7 @@ func TestALogHasALongestLength(t *testing.T) {
 
 // However long a log is, what is in memory of it is a buffer.
 func TestMemoryIsBounded(t *testing.T) {
-	const size, bound = 100 << 20, 48 << 20
+	const size, bound = 48 << 20, 24 << 20
 	s := newSink(t, client(t), miniolog.Config{Buffer: 1 << 20})
 	w := create(t, s)
 	piece := content(1 << 20)
@@ -220,12 +281,14 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	closed := make(chan error)
 	go func() { closed <- w.Close() }()
+	often := time.NewTicker(time.Millisecond)
+	defer often.Stop()
 	for done := false; !done; {
 		select {
 		case err := <-closed:
 			require.NoError(t, err)
 			done = true
-		default:
+		case <-often.C:
 			measure()
 		}
 	}

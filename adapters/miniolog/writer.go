@@ -23,6 +23,7 @@ type logWriter struct {
 
 	sending sync.Mutex // held while anything is sent; before mu
 	head    head       // as it was sent last
+	parted  bool       // there may be parts, counted by the head or not
 
 	mu      sync.Mutex
 	tail    []byte // only ever appended to: what is being sent is not copied
@@ -30,8 +31,7 @@ type logWriter struct {
 	timer   *time.Timer
 	armed   bool
 	gone    error
-	closing bool // Close was called
-	closed  bool // and did it
+	closed  bool // Close was called, which may have failed
 }
 
 // Write implements io.Writer. It sends something only when the buffer is full.
@@ -57,7 +57,7 @@ func (w *logWriter) take(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.closing:
+	case w.closed:
 		return 0, ports.ErrClosed
 	case w.ctx.Err() != nil:
 		return 0, w.ctx.Err()
@@ -72,7 +72,7 @@ func (w *logWriter) take(p []byte) (int, error) {
 
 // arm sees to it that what is not flushed will be. The caller holds w.mu.
 func (w *logWriter) arm() {
-	if w.armed || w.closing || w.gone != nil || w.flushed == len(w.tail) || w.ctx.Err() != nil {
+	if w.armed || w.gone != nil || w.flushed == len(w.tail) || w.ctx.Err() != nil {
 		return
 	}
 	w.armed = true
@@ -104,7 +104,7 @@ func (w *logWriter) flush() {
 	defer w.sending.Unlock()
 	w.mu.Lock()
 	w.armed = false
-	tail, done := w.tail, w.closing || w.gone != nil || w.flushed == len(w.tail)
+	tail, done := w.tail, w.gone != nil || w.flushed == len(w.tail)
 	w.mu.Unlock()
 	if done {
 		return
@@ -127,6 +127,7 @@ func (w *logWriter) sendPart() error {
 	if w.head.partBytes()+2*int64(len(part)) > w.sink.maxLog {
 		return ports.ErrFull
 	}
+	w.parted = true
 	_, err := w.sink.client.PutObject(w.ctx, w.sink.cfg.Bucket, w.sink.partKey(w.key, w.head.Writer, w.head.Parts),
 		bytes.NewReader(part), int64(len(part)), minio.PutObjectOptions{DisableMultipart: true})
 	if err != nil {
@@ -137,19 +138,28 @@ func (w *logWriter) sendPart() error {
 	return w.sent(next, err, func() { w.tail, w.flushed = nil, 0 })
 }
 
-// sent notes what became of the head that was sent. The caller holds w.sending.
+// sent notes what became of the head that was sent, which ends the log if it is complete
+// or gone: an earlier one may have been complete of which the answer was lost. The caller
+// holds w.sending.
 func (w *logWriter) sent(next head, err error, ok func()) error {
 	gone := errors.Is(err, ports.ErrGone)
+	ended := gone || next.Complete
 	w.mu.Lock()
-	switch {
-	case err == nil:
+	if err == nil {
 		w.head = next
 		ok()
-	case gone:
-		w.gone, w.tail, w.flushed = err, nil, 0
+	}
+	if gone {
+		w.gone = err
+	}
+	if ended {
+		w.tail, w.flushed = nil, 0
+		if w.timer != nil {
+			w.timer.Stop()
+		}
 	}
 	w.mu.Unlock()
-	if gone {
+	if ended && w.parted {
 		w.removeParts()
 	}
 	return err
@@ -161,24 +171,20 @@ func (w *logWriter) removeParts() {
 	_ = w.sink.remove(w.ctx, w.sink.partsPrefix(w.key, w.head.Writer))
 }
 
-// Close implements io.Closer. If it fails, what was flushed stays readable, and it may
-// be tried again.
+// Close implements io.Closer. It may be tried again if it fails; until then what was
+// written is flushed as before, so that it stays readable.
 func (w *logWriter) Close() error {
 	w.mu.Lock()
-	w.closing = true
-	if w.timer != nil {
-		w.timer.Stop()
-	}
+	w.closed = true
 	w.mu.Unlock()
 	w.sending.Lock()
 	defer w.sending.Unlock()
-	if w.closed {
+	if w.head.Complete {
 		return nil
 	}
 	if err := w.complete(); err != nil {
 		return logError("closing", w.key, err)
 	}
-	w.closed, w.tail = true, nil
 	return nil
 }
 
@@ -193,21 +199,18 @@ func (w *logWriter) complete() error {
 	// Parts that are still being read when the log was put, or could not be, are let go.
 	reading, stop := context.WithCancel(w.ctx)
 	defer stop()
-	parts := w.head
+	parts, tail := w.head, w.tail
 	parts.tail = 0
 	body := func() io.ReadSeeker {
 		return &rewinder{open: func() io.Reader {
-			return io.MultiReader(w.sink.reader(reading, w.key, parts, 0, parts.size()), bytes.NewReader(w.tail))
+			return io.MultiReader(w.sink.reader(reading, w.key, parts, 0, parts.size()), bytes.NewReader(tail))
 		}}
 	}
 	if parts.Parts == 0 {
-		body = func() io.ReadSeeker { return bytes.NewReader(w.tail) }
+		body = func() io.ReadSeeker { return bytes.NewReader(tail) }
 	}
-	next, err := w.sink.putComplete(w.ctx, w.key, w.head, body, parts.size()+int64(len(w.tail)))
-	if err = w.sent(next, err, func() {}); err == nil && parts.Parts > 0 {
-		w.removeParts()
-	}
-	return err
+	next, err := w.sink.putComplete(w.ctx, w.key, w.head, body, parts.size()+int64(len(tail)))
+	return w.sent(next, err, func() {})
 }
 
 // rewinder is a body that a client can send once more from its start.
