@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -16,9 +17,14 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A client need not be patient: no test gains from waiting before a request is repeated.
+	minio.DefaultRetryUnit, minio.DefaultRetryCap = time.Millisecond, 10*time.Millisecond
+	goleak.VerifyTestMain(m)
+}
 
-// store returns the store that the tests share.
+// store returns the store that the tests share. It lives as long as any of them uses it,
+// which is why they run in parallel.
 func store(t testing.TB) *testenv.MinIOServer {
 	t.Helper()
 	return testenv.MinIO(t)

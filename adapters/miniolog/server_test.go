@@ -3,6 +3,7 @@ package miniolog_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptrace"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 // Everything over TLS, where bodies are not signed piece by piece.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	server := testenv.OwnMinIO(t, testenv.MinIOOptions{Secure: true})
 	s := newSink(t, server.Client(t), miniolog.Config{PublicURL: "https://" + server.Endpoint})
 	w := create(t, s)
@@ -41,6 +43,7 @@ func TestTLS(t *testing.T) {
 
 // A store that is killed in the middle of a task costs its logs nothing.
 func TestAServerIsKilled(t *testing.T) {
+	t.Parallel()
 	server := testenv.OwnMinIO(t, testenv.MinIOOptions{})
 	s := newSink(t, server.Client(t), miniolog.Config{})
 	all := content(4 * buffer)
@@ -64,20 +67,24 @@ func TestAServerIsKilled(t *testing.T) {
 
 // A server that stands still holds nobody for longer than their context.
 func TestAServerIsFrozen(t *testing.T) {
+	t.Parallel()
 	server := testenv.OwnMinIO(t, testenv.MinIOOptions{})
 	s := newSink(t, server.Client(t), miniolog.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
+	frozen := false
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
+		if frozen {
+			cancel()
+		}
+	}})
 	w, err := s.Create(ctx, key)
 	require.NoError(t, err)
 	write(t, w, content(buffer))
 	server.Pause(t)
-	writing := make(chan error)
-	go func() {
-		_, err := w.Write(content(1))
-		writing <- err
-	}()
-	cancel()
-	require.ErrorIs(t, <-writing, context.Canceled)
+	frozen = true
+	n, err := w.Write(content(1))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, n)
 	server.Resume(t)
 	got, complete := read(t, s)
 	require.False(t, complete)
