@@ -14,6 +14,9 @@ import (
 const (
 	maxTimeMSExpired = 50
 	outOfDiskSpace   = 14031
+
+	unauthorized         = 13
+	authenticationFailed = 18
 )
 
 // cause puts a sentinel before what the driver returned, where there is one for it.
@@ -37,6 +40,23 @@ func cause(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	case isFull(answer):
 		return fmt.Errorf("%w: %w", ports.ErrFull, err)
+	}
+	return err
+}
+
+// refused says how to mend what a first call comes to.
+func refused(ctx context.Context, err error) error {
+	answer, answered := errors.AsType[mongo.ServerError](err)
+	err = cause(ctx, err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case !answered:
+		return fmt.Errorf("no server that takes writes was found; check hosts, tls and replicaSet of the URI: %w", err)
+	case answer.HasErrorCode(authenticationFailed):
+		return fmt.Errorf("check user, password and authSource of the URI: %w", err)
+	case answer.HasErrorCode(unauthorized):
+		return fmt.Errorf("give the user the role readWrite on the database: %w", err)
 	}
 	return err
 }

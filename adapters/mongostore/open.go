@@ -44,7 +44,7 @@ func open(ctx context.Context, db *mongo.Database) (*Store, error) {
 	var h hello
 	primary := options.RunCmd().SetReadPreference(readpref.Primary())
 	if err := db.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}, primary).Decode(&h); err != nil {
-		return nil, cause(ctx, err)
+		return nil, refused(ctx, err)
 	}
 	if err := h.check(); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func open(ctx context.Context, db *mongo.Database) (*Store, error) {
 	s := &Store{db.Collection("tasks", o), db.Collection("idempotency_keys", o), h.MaxDocument, maxPageBytes}
 	for _, index := range indexes() { // FerretDB 1.24 fails when it is asked for several that are there
 		if _, err := s.tasks.Indexes().CreateOne(ctx, index); err != nil {
-			return nil, fmt.Errorf("making indexes: %w", cause(ctx, err))
+			return nil, fmt.Errorf("making indexes: %w", refused(ctx, err))
 		}
 	}
 	if err := s.sweep(ctx, leftAfter); err != nil {
