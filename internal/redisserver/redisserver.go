@@ -25,6 +25,8 @@ func Check(ctx context.Context, client redis.UniversalClient) error {
 		info, err := node.Info(ctx).Result()
 		if err == nil {
 			err = checkInfo(info)
+		} else {
+			err = Advise(err)
 		}
 		if err != nil {
 			return fmt.Errorf("checking the Redis server at %s: %w", node.Options().Addr, err)
@@ -41,6 +43,22 @@ func Check(ctx context.Context, client redis.UniversalClient) error {
 			return struct{}{}, fmt.Errorf("checking the Redis server: %T is neither a *redis.Client nor a *redis.ClusterClient", client)
 		}
 	})
+	return err
+}
+
+// Advise adds to the error of a call at start-up what to look at.
+func Advise(err error) error {
+	_, answered := errors.AsType[redis.Error](err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case redis.IsAuthError(err):
+		return fmt.Errorf("check the user and the password: %w", err)
+	case redis.IsPermissionError(err):
+		return fmt.Errorf("the user may not do this; see in docs/operations.md which rights it needs: %w", err)
+	case !answered:
+		return fmt.Errorf("the server does not answer; check its address, and whether it speaks TLS: %w", err)
+	}
 	return err
 }
 
