@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // Redis returns a client of a server that tests share, the one that
@@ -34,9 +35,12 @@ func Redis(t testing.TB) *redis.Client {
 	return c
 }
 
-// newRedis returns a client that is closed at the end of the test.
+// newRedis returns a client that is closed at the end of the test. It asks for no
+// notifications of maintenance: those would make go-redis complain of every other
+// client that is made from its Options, which share what handles them.
 func newRedis(t testing.TB, opts *redis.Options) *redis.Client {
 	t.Helper()
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	c := redis.NewClient(opts)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
