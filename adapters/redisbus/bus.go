@@ -2,7 +2,9 @@ package redisbus
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +34,8 @@ type Config struct {
 type Bus struct {
 	client redis.UniversalClient
 	config Config
-	lanes  *lanes
+	name   string // nobody else's
+	turns  *turns
 	hub    *hub
 
 	ctx    context.Context // done when the Bus is closed
@@ -65,32 +68,39 @@ func New(ctx context.Context, client redis.UniversalClient, c Config) (*Bus, err
 	if err := redisserver.Check(ctx, client); err != nil {
 		return nil, fmt.Errorf("opening the event bus: %w", err)
 	}
-	b := &Bus{client: client, config: c, lanes: newLanes(), hub: newHub(client)}
+	b := &Bus{client: client, config: c, name: rand.Text(), turns: newTurns(), hub: newHub(client)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b, nil
 }
 
 // Publish implements ports.EventBus. It is ErrFull when the memory that Redis may
-// use is full.
+// use is full. Events of one task wait for each other.
 func (b *Bus) Publish(ctx context.Context, e ports.Event) (ports.EventID, error) {
 	if err := e.Task.Validate(); err != nil {
 		return "", err
 	}
-	lane := b.lanes.take()
-	defer b.lanes.give(lane)
-	reply, err := b.run(ctx, publishScript, e.Task,
-		lane.name, lane.number, encode(&e), b.config.MaxEvents, b.config.TTL.Milliseconds())
+	id, err := b.publish(ctx, &e)
 	if err != nil && strings.Contains(err.Error(), "OOM command not allowed") {
 		err = fmt.Errorf("%w: %w", ports.ErrFull, err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("publishing to task %q: %w", e.Task, err)
 	}
-	id, err := reply.Text()
-	if err != nil {
-		return "", fmt.Errorf("publishing to task %q: %w", e.Task, err)
-	}
 	return ports.EventID(id), nil
+}
+
+func (b *Bus) publish(ctx context.Context, e *ports.Event) (string, error) {
+	number, give, err := b.turns.take(ctx, e.Task)
+	if err != nil {
+		return "", err
+	}
+	defer give()
+	reply, err := b.run(ctx, publishScript, e.Task,
+		b.name, number, encode(e), b.config.MaxEvents, b.config.TTL.Milliseconds())
+	if err != nil {
+		return "", err
+	}
+	return reply.Text()
 }
 
 // Subscribe implements ports.EventBus. The first one opens the connection over
@@ -113,7 +123,7 @@ func (b *Bus) Subscribe(ctx context.Context, id ports.TaskID, from ports.Positio
 		where = after.String()
 	}
 	// It listens first, so that it misses nothing once its place is fixed.
-	s := &subscription{bus: b, task: id, stream: b.keys(id)[0], box: newMailbox()}
+	s := &subscription{bus: b, task: id, channel: b.keys(id)[0], box: newMailbox()}
 	s.ctx, s.cancel = context.WithCancel(b.ctx)
 	if ctx.Err() == nil {
 		b.listen(s)
@@ -128,7 +138,7 @@ func (b *Bus) Subscribe(ctx context.Context, id ports.TaskID, from ports.Positio
 }
 
 func (b *Bus) listen(s *subscription) {
-	b.hub.add(s.stream, &s.box)
+	b.hub.add(s.channel, &s.box)
 	b.start.Do(func() { b.wg.Go(func() { b.hub.run(b.ctx) }) })
 }
 
@@ -150,35 +160,62 @@ func (b *Bus) position(ctx context.Context, id ports.TaskID, where string) (plac
 		return place{}, ports.ErrGone
 	}
 	p := place{next: where == "start" && fields[0] != ""}
-	since, err := parseID(fields[1] + "-0")
+	p.since, err = strconv.ParseUint(fields[1], 10, 64)
 	if err == nil && fields[0] != "" {
 		p.id, err = parseID(fields[0])
 	}
-	p.since = since.us
 	return p, err
+}
+
+// look reads at most count events of a topic, from that ID on. deleted is when the
+// topic was last deleted, in microseconds of Redis, zero if nobody knows any more.
+//
+// It is a script since a cluster's client may send a plain XRANGE to a replica,
+// which may not have yet what its master told.
+func (b *Bus) look(ctx context.Context, id ports.TaskID, from eventID, count int) (page []entry, deleted uint64, err error) {
+	reply, err := b.run(ctx, lookScript, id, from.String(), count)
+	if err != nil {
+		return nil, 0, err
+	}
+	fields, err := reply.StringSlice()
+	if err != nil {
+		return nil, 0, err
+	}
+	return parsePage(fields)
 }
 
 // Delete implements ports.EventBus.
 func (b *Bus) Delete(ctx context.Context, id ports.TaskID) error {
+	if valid := id.Validate() == nil; !valid {
+		return nil // no such topic can be there
+	}
 	if _, err := b.run(ctx, deleteScript, id); err != nil {
 		return fmt.Errorf("deleting the events of task %q: %w", id, err)
 	}
 	return nil
 }
 
-// run runs a script over the keys of a topic.
+// run runs a script over the keys of a topic. It ends when the Bus is closed.
 func (b *Bus) run(ctx context.Context, s *redis.Script, id ports.TaskID, args ...any) (*redis.Cmd, error) {
 	if b.ctx.Err() != nil {
 		return nil, ports.ErrClosed
 	}
-	return redisserver.Do(ctx, func(ctx context.Context) (*redis.Cmd, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(b.ctx, cancel)()
+	cmd, err := redisserver.Do(ctx, func(ctx context.Context) (*redis.Cmd, error) {
 		cmd := s.Run(ctx, b.client, b.keys(id), args...)
 		return cmd, cmd.Err()
 	})
+	if err != nil && b.ctx.Err() != nil {
+		return nil, ports.ErrClosed
+	}
+	return cmd, err
 }
 
 // Close ends all subscriptions and closes the connection of the Bus, but not the
-// client. It may be called again; calls after it are ErrClosed.
+// client. It may be called again; calls that are under way or come later are
+// ErrClosed.
 func (b *Bus) Close() error {
 	b.cancel()
 	b.start.Do(func() {}) // nothing starts any more

@@ -1,8 +1,10 @@
 package redisbus_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,6 +123,26 @@ func TestATopicExpires(t *testing.T) {
 	}
 }
 
+func TestATopicThatIsDeletedLeavesANoteForAWhile(t *testing.T) {
+	client, prefix := testenv.Redis(t), testenv.Unique(t)
+	b := newBus(t, client, redisbus.Config{Prefix: prefix, TTL: time.Hour})
+	requireNote := func(least, most time.Duration) {
+		t.Helper()
+		require.NoError(t, b.Delete(t.Context(), "t"))
+		keys, err := client.Keys(t.Context(), prefix+":*").Result()
+		require.NoError(t, err)
+		require.Equal(t, []string{prefix + ":{t}:facts"}, keys)
+		left, err := client.PTTL(t.Context(), keys[0]).Result()
+		require.NoError(t, err)
+		require.Greater(t, left, least)
+		require.LessOrEqual(t, left, most)
+	}
+	requireNote(0, time.Minute) // there was nothing
+	publish(t, b, 1, 2)
+	requireNote(time.Minute, time.Hour)
+	requireNote(time.Minute, time.Hour)
+}
+
 func TestManyReadersShareOneConnection(t *testing.T) {
 	server, prefix := testenv.Redis(t), testenv.Unique(t)
 	opts := *server.Options()
@@ -179,6 +201,48 @@ func TestAnEventOfAnotherVersionIsAnError(t *testing.T) {
 		require.ErrorContains(t, err, "another version")
 	}
 	require.NoError(t, client.Del(t.Context(), prefix+":{t}:events").Err())
+}
+
+// answers is a hook that counts what Redis answers with.
+type answers struct{ fields atomic.Int64 }
+
+func (a *answers) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (a *answers) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (a *answers) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if c, ok := cmd.(*redis.Cmd); ok {
+			fields, _ := c.Slice()
+			a.fields.Add(int64(len(fields)))
+		}
+		return err
+	}
+}
+
+func TestAReaderThatLooksAgainDoesNotReadAPageAgain(t *testing.T) {
+	client := redis.NewClient(testenv.Redis(t).Options())
+	t.Cleanup(func() { _ = client.Close() })
+	b := newBus(t, client, redisbus.Config{})
+	publish(t, b, 1, 40)
+	s := subscribe(t, b, ports.Position{})
+	requireNumbers(t, s, 1, 1)
+	var a answers
+	client.AddHook(&a)
+	for n := 2; n <= 30; n++ {
+		redisbus.MakeLook(s)
+		requireNumbers(t, s, n, n)
+	}
+	assert.Less(t, a.fields.Load(), int64(100))
+	requireNumbers(t, s, 31, 35)
+	redisbus.MakeLook(s)
+	other := subscribe(t, b, ports.Position{Now: true})
+	publish(t, b, 41, 45)
+	requireNumbers(t, other, 41, 45)
+	requireNumbers(t, s, 36, 45)
 }
 
 // A message may be missed, or come late: the one after it is not what comes next.

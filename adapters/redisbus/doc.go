@@ -9,10 +9,12 @@
 // cluster.
 //
 //	P:{ID}:events  stream, the events, and the channel on which they are told
-//	P:{ID}:facts   hash, last -> the ID of the last event, and for each lane of a
-//	               publisher the number and ID of its last event
+//	P:{ID}:facts   hash, last -> the ID of the last event, for each Bus that
+//	               published the number and ID of its last event, and
+//	               deleted -> when the topic was deleted
 //
-// Both vanish when the topic is deleted, or together a while after its last event.
+// They vanish together a while after the last event. Of a topic that is deleted
+// nothing stays but deleted: for as long, or for a minute.
 //
 // # Order and gaps
 //
@@ -27,17 +29,18 @@
 //
 // An event is appended once, however often it is sent because an answer was lost.
 // Publish may fail all the same after the event was taken; who then publishes it
-// again gives the readers two.
+// again gives the readers two. An event that is still on its way when Publish fails
+// is never appended behind one of its task that the same Bus publishes later.
 //
 // # Readers
 //
 // A Bus has one connection for all its subscriptions, opened with the first one
 // and closed with the Bus. A reader that is slow holds up nobody: 64 events are
 // kept for it in this process, shared with the other readers, and then it reads
-// from the stream. What a reader was handed before it was trimmed it may still
-// return; it never leaves out one and goes on. After the connection was lost every
-// reader looks at the stream; so it does every 15 seconds in any case. A connection
-// that has died silently is noticed within 10 seconds.
+// from the stream, 32 at a time. What a reader was handed before it was trimmed it
+// may still return; it never leaves out one and goes on. After the connection was
+// lost every reader looks at the stream; so it does every 15 seconds in any case.
+// A connection that has died silently is noticed within 10 seconds.
 //
 // # What may be lost
 //

@@ -181,14 +181,11 @@ func (h *hub) pass(m any) {
 			h.each(m.Channel, (*mailbox).stale)
 		}
 	case *redis.Message:
-		msg, deleted, err := parseMessage(m.Payload)
-		switch {
-		case err != nil: // whoever sent it: the stream is the truth
+		msg, err := parseMessage(m.Payload)
+		if err != nil { // the topic was deleted, or whatever: the stream is the truth
 			h.each(m.Channel, (*mailbox).stale)
-		case msg == nil:
-			h.each(m.Channel, func(b *mailbox) { b.tellDeleted(deleted) })
-		default:
-			h.each(m.Channel, func(b *mailbox) { b.tell(msg) })
+			return
 		}
+		h.each(m.Channel, func(b *mailbox) { b.tell(msg) })
 	}
 }

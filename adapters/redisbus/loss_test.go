@@ -293,3 +293,34 @@ func TestARedisThatLostTheLastEvents(t *testing.T) {
 	requireGone(t, ahead)
 	requireNumbers(t, subscribe(t, b, ports.Position{After: kept[4]}), 6, 8)
 }
+
+// A reader that has had no event finds no place in the stream that is missing.
+func TestAReaderThatHadNoEventMissesNoDelete(t *testing.T) {
+	prefix := testenv.Unique(t)
+	direct := newBus(t, testenv.Redis(t), redisbus.Config{Prefix: prefix})
+	for what, again := range map[string]bool{"when there is no topic any more": false, "when there is another topic": true} {
+		t.Run(what, func(t *testing.T) {
+			b, proxy := behindProxy(t, prefix)
+			s := subscribe(t, b, ports.Position{})
+			proxy.Freeze()
+			publish(t, direct, 1, 3)
+			require.NoError(t, direct.Delete(t.Context(), "t"))
+			if again {
+				publish(t, direct, 4, 6)
+			}
+			proxy.Cut()
+			proxy.Thaw()
+			_, err := s.Next(t.Context())
+			for err != nil && !errors.Is(err, ports.ErrGone) {
+				_, err = s.Next(t.Context())
+			}
+			require.ErrorIs(t, err, ports.ErrGone)
+			requireGone(t, s)
+			require.NoError(t, direct.Delete(t.Context(), "t"))
+			published := publish(t, direct, 1, 3)
+			requireNumbers(t, subscribe(t, direct, ports.Position{}), 1, 3)
+			requireNumbers(t, subscribe(t, direct, ports.Position{After: published[0]}), 2, 3)
+			require.NoError(t, direct.Delete(t.Context(), "t"))
+		})
+	}
+}

@@ -11,10 +11,9 @@ const maxMail = 64
 type mailbox struct {
 	bell chan struct{} // rings when something was put in
 
-	mu      sync.Mutex
-	mail    []*message
-	look    bool   // the stream may hold events that are not in mail
-	deleted uint64 // when the topic was last deleted
+	mu   sync.Mutex
+	mail []*message
+	look bool // the stream is not as mail says
 }
 
 // newMailbox returns a mailbox whose reader begins by looking at the stream.
@@ -43,26 +42,19 @@ func (b *mailbox) tell(m *message) {
 	})
 }
 
-// stale says that messages may have been missed.
+// stale says that there is more to know than the events that were told.
 func (b *mailbox) stale() { b.put(b.lookInstead) }
 
 // lookInstead throws away the mail, all of which is in the stream.
 func (b *mailbox) lookInstead() { b.mail, b.look = nil, true }
 
-// tellDeleted says that the topic was deleted then.
-func (b *mailbox) tellDeleted(us uint64) {
-	b.put(func() {
-		b.lookInstead()
-		b.deleted = max(b.deleted, us)
-	})
-}
-
-// takeLook reports whether to look at the stream, and when the topic was deleted.
-func (b *mailbox) takeLook() (look bool, deleted uint64) {
+// takeLook reports whether to look at the stream.
+func (b *mailbox) takeLook() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	look, b.look = b.look, false
-	return look, b.deleted
+	look := b.look
+	b.look = false
+	return look
 }
 
 // takeMail returns the next event, nil if there is none.

@@ -1,7 +1,9 @@
 package redisbus
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,24 +18,43 @@ type message struct {
 	event  func() (ports.Event, error) // decodes it, once for all readers
 }
 
-// parseMessage reads what the scripts publish: an event, or when the topic was
-// deleted, in microseconds of Redis.
-func parseMessage(s string) (m *message, deleted uint64, err error) {
+// parseMessage reads what the scripts publish about an event.
+func parseMessage(s string) (*message, error) {
 	before, rest, _ := strings.Cut(s, " ")
-	if before == "deleted" {
-		deleted, err = strconv.ParseUint(rest, 10, 64)
-		return nil, deleted, err
-	}
 	id, payload, ok := strings.Cut(rest, " ")
-	m = &message{event: sync.OnceValues(func() (ports.Event, error) { return decode(payload) })}
-	if m.before, err = parseID(before); err != nil {
-		return nil, 0, err
-	}
-	if m.id, err = parseID(id); err != nil {
-		return nil, 0, err
+	m := &message{event: sync.OnceValues(func() (ports.Event, error) { return decode(payload) })}
+	var err1, err2 error
+	m.before, err1 = parseID(before)
+	m.id, err2 = parseID(id)
+	if err := cmp.Or(err1, err2); err != nil {
+		return nil, err
 	}
 	if !ok || m.id.n != m.before.n+1 {
-		return nil, 0, fmt.Errorf("a message about event %v that does not follow %v", m.id, m.before)
+		return nil, fmt.Errorf("a message about event %v that does not follow %v", m.id, m.before)
 	}
-	return m, 0, nil
+	return m, nil
+}
+
+// entry is an event as it is in the stream.
+type entry struct {
+	id      eventID
+	payload string
+}
+
+// parsePage reads what the script look returns.
+func parsePage(fields []string) (page []entry, deleted uint64, err error) {
+	if len(fields)%2 == 0 {
+		return nil, 0, fmt.Errorf("a reply of %d fields", len(fields))
+	}
+	if deleted, err = strconv.ParseUint(fields[0], 10, 64); err != nil {
+		return nil, 0, err
+	}
+	for pair := range slices.Chunk(fields[1:], 2) {
+		id, err := parseID(pair[0])
+		if err != nil {
+			return nil, 0, err
+		}
+		page = append(page, entry{id, pair[1]})
+	}
+	return page, deleted, nil
 }

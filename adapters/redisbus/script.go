@@ -14,11 +14,14 @@ var (
 	publishSource string
 	//go:embed scripts/position.lua
 	positionSource string
+	//go:embed scripts/look.lua
+	lookSource string
 	//go:embed scripts/delete.lua
 	deleteSource string
 
 	publishScript  = redis.NewScript(publishSource)
 	positionScript = redis.NewScript(positionSource)
+	lookScript     = redis.NewScript(lookSource)
 	deleteScript   = redis.NewScript(deleteSource)
 )
 

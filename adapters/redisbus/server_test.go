@@ -12,11 +12,14 @@ import (
 	"github.com/task-runner/task-runner/adapters/redisbus"
 	"github.com/task-runner/task-runner/internal/testenv"
 	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/testing/conformance"
 )
 
 // A cluster lets a script touch only the keys of one node, and passes messages on
 // between its nodes.
-func TestEventBusConformsOnACluster(t *testing.T) { conforms(t, testenv.RedisCluster(t)) }
+func TestEventBusConformsOnACluster(t *testing.T) {
+	conformance.EventBus(t, harness(testenv.RedisCluster(t)))
+}
 
 func TestASecureServer(t *testing.T) {
 	server := testenv.OwnRedis(t, testenv.RedisOptions{Secure: true})

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/task-runner/task-runner/internal/redisserver"
 	"github.com/task-runner/task-runner/ports"
 )
 
@@ -33,18 +30,18 @@ type place struct {
 
 // subscription is a ports.Subscription.
 type subscription struct {
-	bus    *Bus
-	task   ports.TaskID
-	stream string // also the channel
-	box    mailbox
-	ctx    context.Context // done when it, or the bus, is closed
-	cancel context.CancelFunc
+	bus     *Bus
+	task    ports.TaskID
+	channel string
+	box     mailbox
+	ctx     context.Context // done when it, or the bus, is closed
+	cancel  context.CancelFunc
 
 	// These belong to Next.
 	place  place
-	page   []redis.XMessage // read from the stream, to be returned
-	more   bool             // the stream has more than the page
-	looked time.Time        // when it was last known that nothing was missed
+	page   []entry   // read from the stream, to be returned
+	more   bool      // the stream has more than the page
+	looked time.Time // when it was last known that nothing was missed
 	gone   bool
 }
 
@@ -71,10 +68,8 @@ func (s *subscription) next(ctx context.Context) (ports.Event, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return ports.Event{}, false, err
 	}
-	// What was read from the stream is worth nothing when there is reason to look
-	// again: it may have been trimmed meanwhile.
-	if look, deleted := s.box.takeLook(); look || s.more && len(s.page) == 0 {
-		if err := s.look(ctx, deleted); err != nil {
+	if s.box.takeLook() || s.more && len(s.page) == 0 {
+		if err := s.look(ctx); err != nil {
 			s.box.stale()
 			return ports.Event{}, false, err
 		}
@@ -101,14 +96,10 @@ func (s *subscription) next(ctx context.Context) (ports.Event, bool, error) {
 
 // turn returns the next event of the page.
 func (s *subscription) turn() (ports.Event, bool, error) {
-	id, err := parseID(s.page[0].ID)
-	if err != nil {
-		return ports.Event{}, false, err
-	}
-	payload, _ := s.page[0].Values["e"].(string)
-	e, ok, err := s.advance(id, func() (ports.Event, error) { return decode(payload) })
+	first := s.page[0]
+	e, ok, err := s.advance(first.id, func() (ports.Event, error) { return decode(first.payload) })
 	if ok {
-		s.page[0] = redis.XMessage{}
+		s.page[0] = entry{}
 		s.page = s.page[1:]
 	}
 	return e, ok, err
@@ -127,32 +118,37 @@ func (s *subscription) advance(id eventID, event func() (ports.Event, error)) (p
 	return e, true, nil
 }
 
-// look reads the next page from the stream. deleted is when the topic was.
-func (s *subscription) look(ctx context.Context, deleted uint64) error {
+// look reads the next page from the stream. A page that is still there is as good
+// as before if the place is: what was trimmed is older.
+func (s *subscription) look(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	from := s.place.id.String() // now: a call that was given up may run on while a later Next moves the place
-	page, err := redisserver.Do(ctx, func(ctx context.Context) ([]redis.XMessage, error) {
-		return s.bus.client.XRangeN(ctx, s.stream, from, "+", pageSize).Result()
-	})
+	kept, count := len(s.page) > 0, pageSize
+	if kept {
+		count = 1
+	}
+	page, deleted, err := s.bus.look(ctx, s.task, s.place.id, count)
 	if err != nil {
 		return err
 	}
-	s.more, s.looked = len(page) == pageSize, time.Now()
-	switch {
-	case s.place.id == eventID{}:
-		s.gone = s.gone || deleted > s.place.since
-		if len(page) > 0 {
-			first, err := parseID(page[0].ID)
-			s.gone = s.gone || err != nil || first.n != 1
-		}
-	case len(page) == 0 || page[0].ID != s.place.id.String():
-		s.gone = true
-	case !s.place.next:
-		page = page[1:]
+	s.looked = time.Now()
+	if s.place.id == (eventID{}) {
+		s.gone = s.gone || deleted > s.place.since || len(page) > 0 && page[0].id.n != 1
+	} else {
+		s.gone = s.gone || len(page) == 0 || page[0].id != s.place.id
 	}
-	s.page = page
+	switch {
+	case s.gone:
+	case kept:
+		s.more = true
+	default:
+		s.more = len(page) == pageSize
+		if s.place.id != (eventID{}) && !s.place.next {
+			page = page[1:]
+		}
+		s.page = page
+	}
 	return nil
 }
 
@@ -172,6 +168,6 @@ func (s *subscription) wait(ctx context.Context) {
 // Close implements ports.Subscription.
 func (s *subscription) Close() error {
 	s.cancel()
-	s.bus.hub.remove(s.stream, &s.box)
+	s.bus.hub.remove(s.channel, &s.box)
 	return nil
 }

@@ -17,7 +17,12 @@ var busDeleteChecks = []busCheck{
 		waits := r.nextLater(r.ctx, atEnd)
 		require.NoError(t, r.Delete(r.ctx, id))
 		requireSentinel(t, receive(t, waits, "Next").err, ports.ErrGone)
-		for _, s := range []ports.Subscription{unread, atEnd} {
+		id = newID()
+		unborn := r.subscribe(id, ports.Position{})
+		waits = r.nextLater(r.ctx, unborn)
+		require.NoError(t, r.Delete(r.ctx, id))
+		requireSentinel(t, receive(t, waits, "Next").err, ports.ErrGone)
+		for _, s := range []ports.Subscription{unread, atEnd, unborn} {
 			for range 2 {
 				_, err := s.Next(r.ctx)
 				requireSentinel(t, err, ports.ErrGone)
@@ -78,6 +83,9 @@ var busDeleteChecks = []busCheck{
 		r := newBusRig(t, h)
 		for _, id := range append(oddIDs(), newID()) {
 			require.NoError(t, r.Delete(r.ctx, id))
+		}
+		for what, id := range badIDs() {
+			require.NoError(t, r.Delete(r.ctx, id), what)
 		}
 		id := newID()
 		r.publishMany(id, 1, 1)

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -297,6 +298,11 @@ var busSubscribeMutants = []mutant[ports.EventBus]{
 		b.delete = func(ctx context.Context, id ports.TaskID) error {
 			_ = b.EventBus.Delete(ctx, id+"1")
 			return b.EventBus.Delete(ctx, id)
+		}
+	}),
+	busMutant("Delete judges the ID", "Delete/removes what is not there without an error", func(b *bentBus) {
+		b.delete = func(ctx context.Context, id ports.TaskID) error {
+			return cmp.Or(id.Validate(), b.EventBus.Delete(ctx, id))
 		}
 	}),
 	busMutant("Delete needs a topic", "Delete/removes what is not there without an error", func(b *bentBus) {

@@ -1,13 +1,13 @@
 -- Appends an event to a topic, unless it is there, and tells its readers.
 -- KEYS: the stream, the topic's facts.
--- ARGV: lane, its number of this event, event, most events, time to live in ms.
+-- ARGV: publisher, its number of this event, event, most events, time to live in ms.
 local facts = redis.call('HMGET', KEYS[2], 'last', ARGV[1])
 local last, mine = facts[1] or '0-0', facts[2]
 if mine then
-  -- An event that was sent again because the answer was lost, or one that was
-  -- long under way.
   local number, id = string.match(mine, '^(%d+) (.+)$')
   if tonumber(ARGV[2]) <= tonumber(number) then
+    -- It was sent again because the answer was lost. Or it was long under way, and
+    -- nobody waits for an answer: its publisher has gone on.
     return id
   end
 end
