@@ -3,6 +3,7 @@ package redisserver
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -36,6 +37,32 @@ func TestServersAreJudged(t *testing.T) {
 		} else {
 			assert.ErrorContains(t, err, c.refusal, what)
 		}
+	}
+}
+
+// answer is an error that a server answered.
+type answer string
+
+func (a answer) Error() string { return string(a) }
+func (answer) RedisError()     {}
+
+func TestWhatGoesWrongAtTheStartIsToldWithWhatToLookAt(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		err    error
+		advice string
+	}{
+		"a wrong password":   {answer("WRONGPASS invalid"), "check the user and the password: WRONGPASS"},
+		"no password":        {answer("NOAUTH required"), "check the user and the password: NOAUTH"},
+		"no rights":          {answer("NOPERM info"), "which rights it needs: NOPERM"},
+		"nobody there":       {io.EOF, "check its address, and whether it speaks TLS: EOF"},
+		"nobody in time":     {context.DeadlineExceeded, "check its address, and whether it speaks TLS: context"},
+		"an end by a caller": {context.Canceled, "context canceled"},
+		"anything else":      {answer("LOADING"), "LOADING"},
+	} {
+		err := Advise(c.err)
+		assert.ErrorIs(t, err, c.err, what)
+		assert.ErrorContains(t, err, c.advice, what)
 	}
 }
 
