@@ -70,7 +70,22 @@ func New(ctx context.Context, client redis.UniversalClient, c Config) (*Bus, err
 	}
 	b := &Bus{client: client, config: c, name: rand.Text(), turns: newTurns(), hub: newHub(client)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	if err := b.probe(ctx); err != nil {
+		return nil, fmt.Errorf("opening the event bus: trying out a topic: %w", redisserver.Advise(err))
+	}
 	return b, nil
+}
+
+// probe tries with a topic of its own what will be done with others.
+func (b *Bus) probe(ctx context.Context) error {
+	topic := ports.TaskID("probe-" + b.name)
+	if _, err := b.publish(ctx, &ports.Event{Task: topic, Type: ports.EventUsage}); err != nil && !redisserver.IsFull(err) {
+		return err
+	}
+	_, err := redisserver.Do(ctx, func(ctx context.Context) (int64, error) { // leaves no note, as Delete does
+		return b.client.Del(ctx, b.keys(topic)...).Result()
+	})
+	return err
 }
 
 // Publish implements ports.EventBus. It is ErrFull when the memory that Redis may
@@ -80,7 +95,7 @@ func (b *Bus) Publish(ctx context.Context, e ports.Event) (ports.EventID, error)
 		return "", err
 	}
 	id, err := b.publish(ctx, &e)
-	if err != nil && strings.Contains(err.Error(), "OOM command not allowed") {
+	if redisserver.IsFull(err) {
 		err = fmt.Errorf("%w: %w", ports.ErrFull, err)
 	}
 	if err != nil {

@@ -33,8 +33,34 @@ func TestASecureServer(t *testing.T) {
 	wrong := redis.NewClient(opts)
 	defer wrong.Close()
 	_, err := redisbus.New(t.Context(), wrong, redisbus.Config{})
-	require.ErrorContains(t, err, "WRONGPASS")
+	require.ErrorContains(t, err, "check the user and the password")
 	assert.NotContains(t, err.Error(), opts.Password)
+}
+
+func TestAUserWithoutRightsIsRefused(t *testing.T) {
+	server := testenv.OwnRedis(t, testenv.RedisOptions{})
+	admin := server.Client(t)
+	as := func(name string, rules ...any) error {
+		require.NoError(t, admin.Do(t.Context(), append([]any{"ACL", "SETUSER", name, "on", ">password"}, rules...)...).Err())
+		opts := server.Options()
+		opts.Username, opts.Password = name, "password"
+		client := redis.NewClient(opts)
+		t.Cleanup(func() { _ = client.Close() })
+		b, err := redisbus.New(t.Context(), client, redisbus.Config{})
+		if err == nil {
+			err = b.Close()
+		}
+		return err
+	}
+	require.NoError(t, as("documented", "~{taskrunner}:*", "~taskrunner:*", "&taskrunner:*", "+@all", "-@admin", "-@dangerous", "+info"))
+	for what, rules := range map[string][]any{
+		"no server":   {"~*", "&*", "+@all", "-info"},
+		"no scripts":  {"~*", "&*", "+@all", "-@scripting"},
+		"no keys":     {"~others:*", "&*", "+@all"},
+		"no channels": {"~*", "&others:*", "+@all"},
+	} {
+		require.ErrorContains(t, as(what[3:], rules...), "see in docs/operations.md which rights it needs: ", what)
+	}
 }
 
 func TestAServerThatThrowsEventsAwayIsRefused(t *testing.T) {

@@ -54,12 +54,18 @@ func Advise(err error) error {
 		return err
 	case redis.IsAuthError(err):
 		return fmt.Errorf("check the user and the password: %w", err)
-	case redis.IsPermissionError(err):
+	case redis.IsPermissionError(err), strings.Contains(err.Error(), "The user executing the script can't"):
 		return fmt.Errorf("the user may not do this; see in docs/operations.md which rights it needs: %w", err)
 	case !answered:
 		return fmt.Errorf("the server does not answer; check its address, and whether it speaks TLS: %w", err)
 	}
 	return err
+}
+
+// IsFull reports whether an error says that the server's memory is full. Where that
+// happened to a script, Redis 6 says more before it.
+func IsFull(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "OOM command not allowed")
 }
 
 // checkInfo judges the answer to INFO.

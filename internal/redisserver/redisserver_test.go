@@ -55,6 +55,7 @@ func TestWhatGoesWrongAtTheStartIsToldWithWhatToLookAt(t *testing.T) {
 		"a wrong password":   {answer("WRONGPASS invalid"), "check the user and the password: WRONGPASS"},
 		"no password":        {answer("NOAUTH required"), "check the user and the password: NOAUTH"},
 		"no rights":          {answer("NOPERM info"), "which rights it needs: NOPERM"},
+		"none in a script":   {answer("ERR The user executing the script can't publish"), "which rights it needs: ERR"},
 		"nobody there":       {io.EOF, "check its address, and whether it speaks TLS: EOF"},
 		"nobody in time":     {context.DeadlineExceeded, "check its address, and whether it speaks TLS: context"},
 		"an end by a caller": {context.Canceled, "context canceled"},
