@@ -143,8 +143,12 @@ func TestACloseThatFailsReadsNothingMore(t *testing.T) {
 			return true
 		case complete.MatchString(r.Header.Get(metadataHeader)):
 			<-reading
-			assert.NoError(t, http.NewResponseController(w).EnableFullDuplex()) // or the body is awaited first
+			answer := http.NewResponseController(w)
+			assert.NoError(t, answer.EnableFullDuplex()) // or it would await the body
+			w.Header().Set("Content-Length", "0")
 			w.WriteHeader(http.StatusForbidden)
+			assert.NoError(t, answer.Flush())
+			_, _ = io.Copy(io.Discard, r.Body)
 			return true
 		}
 		return false
