@@ -125,6 +125,26 @@ func TestACloseThatFailsLosesNothing(t *testing.T) {
 	requireLog(t, s, []byte("text"))
 }
 
+// A store that has no room for the whole log beside its parts has some for its end, which
+// cannot wait: a caller has no more use for the context of a writer that it closed.
+func TestACloseThatFailsHasFlushed(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	s := newSink(t, g.client(t, 1), miniolog.Config{FlushEvery: time.Hour})
+	ctx, cancel := context.WithCancel(t.Context())
+	w, err := s.Create(ctx, key)
+	require.NoError(t, err)
+	write(t, w, content(2*buffer))
+	g.set(func(w http.ResponseWriter, r *http.Request) bool {
+		return complete.MatchString(r.Header.Get(metadataHeader)) && answer(w, r, http.StatusInsufficientStorage, "XMinioStorageFull")
+	})
+	require.ErrorIs(t, w.Close(), ports.ErrFull)
+	cancel()
+	got, complete := read(t, s)
+	require.False(t, complete)
+	require.Equal(t, string(content(2*buffer)), got)
+}
+
 // A Close puts the parts together as they are read. A store that refuses the whole must
 // not leave it reading.
 func TestACloseThatFailsReadsNothingMore(t *testing.T) {

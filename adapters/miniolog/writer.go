@@ -104,16 +104,23 @@ func (w *logWriter) flush() {
 	defer w.sending.Unlock()
 	w.mu.Lock()
 	w.armed = false
-	tail, done := w.tail, w.gone != nil || w.flushed == len(w.tail)
+	w.mu.Unlock()
+	w.sendTail()
+	w.mu.Lock()
+	w.arm()
+	w.mu.Unlock()
+}
+
+// sendTail puts into the head what of the tail is not there. The caller holds w.sending.
+func (w *logWriter) sendTail() {
+	w.mu.Lock()
+	tail, done := w.tail, w.gone != nil || w.flushed == len(w.tail) || w.ctx.Err() != nil
 	w.mu.Unlock()
 	if done {
 		return
 	}
 	next, err := w.sink.putOpen(w.ctx, w.key, w.head, w.head.Parts, tail)
 	_ = w.sent(next, err, func() { w.flushed = len(tail) })
-	w.mu.Lock()
-	w.arm()
-	w.mu.Unlock()
 }
 
 // sendPart makes a part of the buffer, which is full.
@@ -171,8 +178,8 @@ func (w *logWriter) removeParts() {
 	_ = w.sink.remove(w.ctx, w.sink.partsPrefix(w.key, w.head.Writer))
 }
 
-// Close implements io.Closer. It may be tried again if it fails; until then what was
-// written is flushed as before, so that it stays readable.
+// Close implements io.Closer. If it fails it flushes what was written, at once, as its
+// caller may end the context next, and goes on trying to. Close may be tried again too.
 func (w *logWriter) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -183,6 +190,7 @@ func (w *logWriter) Close() error {
 		return nil
 	}
 	if err := w.complete(); err != nil {
+		w.sendTail()
 		return logError("closing", w.key, err)
 	}
 	return nil
