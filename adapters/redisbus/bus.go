@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -174,27 +173,26 @@ func (b *Bus) position(ctx context.Context, id ports.TaskID, where string) (plac
 	if fields[0] == "" && where != "now" && where != "start" {
 		return place{}, ports.ErrGone
 	}
-	p := place{next: where == "start" && fields[0] != ""}
-	p.since, err = strconv.ParseUint(fields[1], 10, 64)
-	if err == nil && fields[0] != "" {
+	p := place{next: where == "start" && fields[0] != "", deleted: fields[1]}
+	if fields[0] != "" {
 		p.id, err = parseID(fields[0])
 	}
 	return p, err
 }
 
-// look reads at most count events of a topic, from that ID on. deleted is when the
-// topic was last deleted, in microseconds of Redis, zero if nobody knows any more.
+// look reads at most count events of a topic, from that ID on. deleted is the note
+// of the last Delete, empty if there is none, or none any more.
 //
 // It is a script since a cluster's client may send a plain XRANGE to a replica,
 // which may not have yet what its master told.
-func (b *Bus) look(ctx context.Context, id ports.TaskID, from eventID, count int) (page []entry, deleted uint64, err error) {
+func (b *Bus) look(ctx context.Context, id ports.TaskID, from eventID, count int) (page []entry, deleted string, err error) {
 	reply, err := b.run(ctx, lookScript, id, from.String(), count)
 	if err != nil {
-		return nil, 0, err
+		return nil, "", err
 	}
 	fields, err := reply.StringSlice()
 	if err != nil {
-		return nil, 0, err
+		return nil, "", err
 	}
 	return parsePage(fields)
 }

@@ -143,6 +143,37 @@ func TestATopicThatIsDeletedLeavesANoteForAWhile(t *testing.T) {
 	requireNote(time.Minute, time.Hour)
 }
 
+// It is set back, or another server takes over whose clock is behind.
+func TestAClockOfRedisThatGoesBackHidesNoDelete(t *testing.T) {
+	client, prefix := testenv.Redis(t), testenv.Unique(t)
+	b := newBus(t, client, redisbus.Config{Prefix: prefix})
+	deletedInFuture := func() {
+		t.Helper()
+		require.NoError(t, client.HSet(t.Context(), prefix+":{t}:facts", "deleted", "9000000000000000").Err())
+	}
+	deletedInFuture()
+	s := subscribe(t, b, ports.Position{})
+	require.NoError(t, b.Delete(t.Context(), "t"))
+	requireGone(t, s)
+
+	deletedInFuture()
+	s = subscribe(t, b, ports.Position{})
+	publish(t, b, 1, 1)
+	requireNumbers(t, s, 1, 1)
+	require.NoError(t, b.Delete(t.Context(), "t"))
+}
+
+func TestWhatIsGoneStaysGoneWhenRedisIsAway(t *testing.T) {
+	client := redis.NewClient(testenv.Redis(t).Options())
+	b := newBus(t, client, redisbus.Config{})
+	s := subscribe(t, b, ports.Position{})
+	require.NoError(t, b.Delete(t.Context(), "t"))
+	requireGone(t, s)
+	require.NoError(t, client.Close())
+	redisbus.MakeLook(s)
+	requireGone(t, s)
+}
+
 func TestManyReadersShareOneConnection(t *testing.T) {
 	server, prefix := testenv.Redis(t), testenv.Unique(t)
 	opts := *server.Options()

@@ -14,7 +14,8 @@
 //	               deleted -> when the topic was deleted
 //
 // They vanish together a while after the last event. Of a topic that is deleted
-// nothing stays but deleted: for as long, or for a minute.
+// nothing stays but deleted, for as long as the topic would have, and a minute at
+// least.
 //
 // # Order and gaps
 //

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -42,19 +41,16 @@ type entry struct {
 }
 
 // parsePage reads what the script look returns.
-func parsePage(fields []string) (page []entry, deleted uint64, err error) {
+func parsePage(fields []string) (page []entry, deleted string, err error) {
 	if len(fields)%2 == 0 {
-		return nil, 0, fmt.Errorf("a reply of %d fields", len(fields))
-	}
-	if deleted, err = strconv.ParseUint(fields[0], 10, 64); err != nil {
-		return nil, 0, err
+		return nil, "", fmt.Errorf("a reply of %d fields", len(fields))
 	}
 	for pair := range slices.Chunk(fields[1:], 2) {
 		id, err := parseID(pair[0])
 		if err != nil {
-			return nil, 0, err
+			return nil, "", err
 		}
 		page = append(page, entry{id, pair[1]})
 	}
-	return page, deleted, nil
+	return page, fields[0], nil
 }

@@ -90,10 +90,10 @@ func TestParseMessage(t *testing.T) {
 func TestParsePage(t *testing.T) {
 	page, deleted, err := parsePage([]string{"12", "2-7", "one", "3-8", "two"})
 	require.NoError(t, err)
-	assert.EqualValues(t, 12, deleted)
+	assert.Equal(t, "12", deleted)
 	assert.Equal(t, []entry{{eventID{2, 7}, "one"}, {eventID{3, 8}, "two"}}, page)
 
-	for _, bad := range [][]string{nil, {""}, {"x"}, {"0", "2-7"}, {"0", "x", "one"}} {
+	for _, bad := range [][]string{nil, {"", "2-7"}, {"", "x", "one"}} {
 		_, _, err := parsePage(bad)
 		assert.Error(t, err, "%q", bad)
 	}

@@ -24,8 +24,9 @@ type place struct {
 	// there may be gone as well. The zero ID stands before a topic's first event.
 	id   eventID
 	next bool
-	// since is when the reader came, in microseconds of Redis.
-	since uint64
+	// deleted is the note of the Delete before the reader came. Another note is of
+	// a later one, whatever the clock of Redis did meanwhile.
+	deleted string
 }
 
 // subscription is a ports.Subscription.
@@ -68,14 +69,14 @@ func (s *subscription) next(ctx context.Context) (ports.Event, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return ports.Event{}, false, err
 	}
+	if s.gone {
+		return ports.Event{}, false, ports.ErrGone
+	}
 	if s.box.takeLook() || s.more && len(s.page) == 0 {
 		if err := s.look(ctx); err != nil {
 			s.box.stale()
 			return ports.Event{}, false, err
 		}
-	}
-	if s.gone {
-		return ports.Event{}, false, ports.ErrGone
 	}
 	if len(s.page) > 0 {
 		return s.turn()
@@ -84,9 +85,9 @@ func (s *subscription) next(ctx context.Context) (ports.Event, bool, error) {
 	switch {
 	case m == nil:
 		s.wait(ctx)
-	case m.id.compare(s.place.id) <= 0 && !s.place.next:
+	case m.id.compare(s.place.id) <= 0:
 		// It was in the stream.
-	case m.before == s.place.id && !s.place.next:
+	case m.before == s.place.id:
 		return s.advance(m.id, m.event)
 	default:
 		s.box.stale()
@@ -119,7 +120,8 @@ func (s *subscription) advance(id eventID, event func() (ports.Event, error)) (p
 }
 
 // look reads the next page from the stream. A page that is still there is as good
-// as before if the place is: what was trimmed is older.
+// as before if the place is: what was trimmed is older. Once it is ErrGone, it is so
+// for good.
 func (s *subscription) look(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,21 +136,22 @@ func (s *subscription) look(ctx context.Context) error {
 	}
 	s.looked = time.Now()
 	if s.place.id == (eventID{}) {
-		s.gone = s.gone || deleted > s.place.since || len(page) > 0 && page[0].id.n != 1
+		s.gone = deleted != "" && deleted != s.place.deleted || len(page) > 0 && page[0].id.n != 1
 	} else {
-		s.gone = s.gone || len(page) == 0 || page[0].id != s.place.id
+		s.gone = len(page) == 0 || page[0].id != s.place.id
 	}
-	switch {
-	case s.gone:
-	case kept:
+	if s.gone {
+		return ports.ErrGone
+	}
+	if kept {
 		s.more = true
-	default:
-		s.more = len(page) == pageSize
-		if s.place.id != (eventID{}) && !s.place.next {
-			page = page[1:]
-		}
-		s.page = page
+		return nil
 	}
+	s.more = len(page) == pageSize
+	if s.place.id != (eventID{}) && !s.place.next {
+		page = page[1:]
+	}
+	s.page = page
 	return nil
 }
 

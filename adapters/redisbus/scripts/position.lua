@@ -1,6 +1,7 @@
 -- Finds the event at which a subscription begins.
 -- KEYS: the stream, the topic's facts. ARGV: start, now, or the ID of an event.
--- Returns its ID, empty if there is none, and the time in microseconds.
+-- Returns its ID, empty if there is none, and the note of a delete, empty if there
+-- is none.
 local id
 if ARGV[1] == 'now' then
   id = redis.call('HGET', KEYS[2], 'last')
@@ -11,5 +12,4 @@ else
   local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
   id = found and found[1]
 end
-local time = redis.call('TIME')
-return {id or '', string.format('%.0f', time[1] * 1000000 + time[2])}
+return {id or '', redis.call('HGET', KEYS[2], 'deleted') or ''}
