@@ -1,6 +1,7 @@
 package taskrunner_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -453,12 +454,15 @@ func TestASubmitThatIsGivenUpIsTakenBackWithinTheSameTime(t *testing.T) {
 		"the store that does not answer":           {"store.Create"},
 		"the store that never answers again":       {"store.Create", "store.Delete"},
 		"the queue that does not answer":           {"queue.Enqueue"},
+		"the queue that never answers again":       {"queue.Enqueue", "queue.Cancel"},
 		"the queue and the bus that do not answer": {"queue.Enqueue", "events.Publish", "events.Delete"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				p := w.process("p", fakes.NewExecutor())
+				var id taskrunner.TaskID
 				p.Use(func(ctx context.Context, c fakes.Call) error {
+					id = cmp.Or(c.Task, id)
 					if c.Phase == fakes.After && slices.Contains(stuck, c.Op) { // it took effect
 						<-ctx.Done()
 						return ctx.Err()
@@ -470,6 +474,7 @@ func TestASubmitThatIsGivenUpIsTakenBackWithinTheSameTime(t *testing.T) {
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				assert.LessOrEqual(t, time.Since(begin), 10*time.Second) // by the bubble's clock
 				assert.Empty(t, w.all())
+				assert.Empty(t, w.told(id))
 			})
 		})
 	}

@@ -239,6 +239,17 @@ func (w *world) requireOver(c *taskrunner.Client) {
 // endsTold counts the ends that were published, whatever a Watch makes of them.
 func (w *world) endsTold(id taskrunner.TaskID) (n int) {
 	w.t.Helper()
+	for _, e := range w.told(id) {
+		if e.Type == ports.EventEnd {
+			n++
+		}
+	}
+	return n
+}
+
+// told returns what was published of a task and is still there.
+func (w *world) told(id taskrunner.TaskID) (events []taskrunner.Event) {
+	w.t.Helper()
 	sub, err := w.shared.Events.Subscribe(context.Background(), id, ports.Position{})
 	require.NoError(w.t, err)
 	defer func() { _ = sub.Close() }()
@@ -247,10 +258,8 @@ func (w *world) endsTold(id taskrunner.TaskID) (n int) {
 		e, err := sub.Next(ctx)
 		cancel()
 		if err != nil {
-			return n
+			return events
 		}
-		if e.Type == ports.EventEnd {
-			n++
-		}
+		events = append(events, e)
 	}
 }

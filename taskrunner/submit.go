@@ -118,9 +118,9 @@ func (c *Client) takeBack(ctx context.Context, t Task) (alive Task, ok bool) {
 		alive, err = c.cfg.Backend.Store.Get(ctx, t.ID)
 		ok = err == nil
 	case err == nil, errors.Is(err, ErrNotFound):
-		// An entry that is there all the same would only be skipped.
-		_, _ = c.cfg.Backend.Queue.Cancel(ctx, t.ID)
 		err = c.cfg.Backend.Events.Delete(ctx, t.ID)
+		// Last, as an entry that is there all the same would only be skipped.
+		_, _ = c.cfg.Backend.Queue.Cancel(ctx, t.ID)
 	}
 	if err != nil {
 		c.cfg.Logger.Error("could not take back a task that was not queued", "task", t.ID, "error", err)
