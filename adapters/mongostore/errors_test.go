@@ -47,3 +47,20 @@ func TestAnswersOfAServer(t *testing.T) {
 	}
 	assert.NoError(t, cause(done, nil), "what was done was done")
 }
+
+// FerretDB 1 has no roles, and refuses nobody for lack of one.
+func TestWhatIsRefusedAtTheStartSaysHowToMendIt(t *testing.T) {
+	t.Parallel()
+	for says, err := range map[string]error{
+		"check user, password and authSource": mongo.CommandError{Code: 18, Name: "AuthenticationFailed"},
+		"give the user the role readWrite":    mongo.CommandError{Code: 13, Name: "Unauthorized"},
+		"check hosts, tls and replicaSet":     errors.New("server selection timeout"),
+	} {
+		got := refused(t.Context(), err)
+		assert.ErrorContains(t, got, says)
+		assert.ErrorContains(t, got, err.Error(), "the cause is kept")
+	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.NotContains(t, refused(done, errors.New("the connection is broken")).Error(), "check", "nothing is to be mended")
+}
