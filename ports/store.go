@@ -72,7 +72,8 @@ const (
 	MaxPage     = 500
 )
 
-// Page is one page of a list.
+// Page is one page of a list. It may be shorter than the limit where tasks are large,
+// and another page follow.
 type Page struct {
 	Tasks []Task
 	// Next is the cursor of the page after this one; empty on the last page.
