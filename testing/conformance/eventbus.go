@@ -15,7 +15,8 @@ type EventBusHarness struct {
 	// that 2,000 small events were published to it. Nil: the bus never trims.
 	Trimming func(t *testing.T) ports.EventBus
 	// Full returns an empty bus that has no room for an event of 1 KiB in each of
-	// 1,000 topics, but for one when half of what it took is deleted. Nil: the bus has no bound over all topics.
+	// 1,000 topics, and has room for one more once half of those that it took are
+	// deleted. Nil: the bus has no bound over all topics.
 	Full func(t *testing.T) ports.EventBus
 	// Bubble says that the bus lives in this process and keeps time by package
 	// time alone.
