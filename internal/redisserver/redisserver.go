@@ -38,11 +38,18 @@ func Check(ctx context.Context, client redis.UniversalClient) error {
 		case *redis.Client:
 			return struct{}{}, check(ctx, c)
 		case *redis.ClusterClient:
+			// Whatever keeps the client from the cluster is told here first.
+			if err := c.Info(ctx).Err(); err != nil {
+				return struct{}{}, fmt.Errorf("checking the Redis cluster: %w", Advise(err))
+			}
 			return struct{}{}, c.ForEachMaster(ctx, check)
 		default:
 			return struct{}{}, fmt.Errorf("checking the Redis server: %T is neither a *redis.Client nor a *redis.ClusterClient", client)
 		}
 	})
+	if ended := ctx.Err(); err != nil && ended != nil { // Do did not wait for an answer
+		err = fmt.Errorf("checking the Redis server: %w", Advise(ended))
+	}
 	return err
 }
 
@@ -54,7 +61,9 @@ func Advise(err error) error {
 		return err
 	case redis.IsAuthError(err):
 		return fmt.Errorf("check the user and the password: %w", err)
-	case redis.IsPermissionError(err), strings.Contains(err.Error(), "The user executing the script can't"):
+	case redis.IsPermissionError(err),
+		strings.Contains(err.Error(), "The user executing the script can't"), // up to Redis 7.0
+		strings.Contains(err.Error(), "ACL failure in script"):               // later
 		return fmt.Errorf("the user may not do this; see in docs/operations.md which rights it needs: %w", err)
 	case !answered:
 		return fmt.Errorf("the server does not answer; check its address, and whether it speaks TLS: %w", err)

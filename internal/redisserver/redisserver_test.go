@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -56,6 +57,7 @@ func TestWhatGoesWrongAtTheStartIsToldWithWhatToLookAt(t *testing.T) {
 		"no password":        {answer("NOAUTH required"), "check the user and the password: NOAUTH"},
 		"no rights":          {answer("NOPERM info"), "which rights it needs: NOPERM"},
 		"none in a script":   {answer("ERR The user executing the script can't publish"), "which rights it needs: ERR"},
+		"none in a new one":  {answer("ERR ACL failure in script: User x has no"), "which rights it needs: ERR"},
 		"nobody there":       {io.EOF, "check its address, and whether it speaks TLS: EOF"},
 		"nobody in time":     {context.DeadlineExceeded, "check its address, and whether it speaks TLS: context"},
 		"an end by a caller": {context.Canceled, "context canceled"},
@@ -64,6 +66,26 @@ func TestWhatGoesWrongAtTheStartIsToldWithWhatToLookAt(t *testing.T) {
 		err := Advise(c.err)
 		assert.ErrorIs(t, err, c.err, what)
 		assert.ErrorContains(t, err, c.advice, what)
+	}
+}
+
+func TestAServerThatIsNotThereIsToldWithWhatToLookAt(t *testing.T) {
+	t.Parallel()
+	const nowhere = "127.0.0.1:1"
+	server := redis.NewClient(&redis.Options{Addr: nowhere, MaxRetries: -1, DialerRetries: 1})
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nowhere}, MaxRedirects: -1, DialerRetries: 1})
+	for what, client := range map[string]redis.UniversalClient{"a server": server, "a cluster": cluster} {
+		err := Check(t.Context(), client)
+		require.ErrorContains(t, err, "checking the Redis", what)
+		require.ErrorContains(t, err, "check its address", what)
+		require.ErrorContains(t, err, nowhere, what)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 0)
+		err = Check(ctx, client)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded, what)
+		require.ErrorContains(t, err, "check its address", what)
+		require.NoError(t, client.Close())
 	}
 }
 
