@@ -2,17 +2,16 @@ package redisbus
 
 import (
 	"context"
-	"errors"
-	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// A connection over which nothing comes for a beat is asked for a sign of life,
-// and given up if there is none within another. Tries to connect again are backoff
-// apart, which doubles from the first to the last.
+// A connection is asked for a sign of life every beat, and given up after one in
+// which nothing came. Tries to connect again are backoff apart, which doubles from
+// the first to the last.
 const (
 	usualBeat    = 5 * time.Second
 	firstBackoff = 50 * time.Millisecond
@@ -105,7 +104,7 @@ func (h *hub) run(ctx context.Context) {
 }
 
 // link serves one connection until it fails or ctx is done, and reports whether
-// it ever heard anything.
+// anything ever came over it.
 func (h *hub) link(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	ps := h.client.Subscribe(ctx) // to nothing, so that it does not connect yet
@@ -118,19 +117,39 @@ func (h *hub) link(ctx context.Context) bool {
 		h.change(channel)
 	}
 	h.mu.Unlock()
+	var heard atomic.Bool
+	heard.Store(true) // it has a beat to connect
 	wg.Go(func() {
-		h.follow(ctx, ps)
+		h.follow(ctx, ps, &heard)
 		_ = ps.Close() // ends the receiving
 	})
-	return h.receive(ctx, ps)
+	// It waits without a timeout: go-redis would go on behind one in the middle of a
+	// message, and take what a program wrote for the next.
+	came := false
+	for {
+		m, err := ps.Receive(ctx)
+		if err != nil || ctx.Err() != nil {
+			return came
+		}
+		came = true
+		heard.Store(true)
+		h.pass(m)
+	}
 }
 
-// follow keeps the channels of ps as those that have readers. It is the only one
-// who changes them, so that they change in order.
-func (h *hub) follow(ctx context.Context, ps *redis.PubSub) {
+// follow keeps the channels of ps as those that have readers, until nothing is
+// heard any more. It is the only one who changes them, so that they change in order.
+func (h *hub) follow(ctx context.Context, ps *redis.PubSub, heard *atomic.Bool) {
+	beat := time.NewTicker(h.beat)
+	defer beat.Stop()
 	for {
 		select {
 		case <-h.bell:
+		case <-beat.C:
+			if !heard.Swap(false) || ps.Ping(ctx) != nil {
+				return
+			}
+			continue
 		case <-ctx.Done():
 			return
 		}
@@ -151,24 +170,6 @@ func (h *hub) follow(ctx context.Context, ps *redis.PubSub) {
 		}
 		if len(wanted) > 0 && ps.Subscribe(ctx, wanted...) != nil {
 			return
-		}
-	}
-}
-
-// receive passes on what comes until ps fails.
-func (h *hub) receive(ctx context.Context, ps *redis.PubSub) (heard bool) {
-	asked := false
-	for {
-		m, err := ps.ReceiveTimeout(ctx, h.beat)
-		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && !asked {
-			asked = true
-			err = ps.Ping(ctx)
-		} else if err == nil {
-			heard, asked = true, false
-			h.pass(m)
-		}
-		if err != nil || ctx.Err() != nil {
-			return heard
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package redisbus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -106,6 +108,87 @@ func TestAConnectionThatDiesSilentlyIsReplaced(t *testing.T) {
 	publish(t, direct, 4, 6)
 	<-dialled // nobody but the one who listens has a reason to
 	requireNumbers(t, s, 4, 6)
+}
+
+// halting is a connection over which the rest of what comes, from a mark on, comes
+// only after a sign of life was asked for. It does so once.
+type halting struct {
+	net.Conn
+	mark   string
+	halted *atomic.Bool
+	asked  *atomic.Bool
+	rest   []byte
+}
+
+func (c *halting) Read(b []byte) (int, error) {
+	for len(c.rest) > 0 && !c.asked.Load() {
+		more := make([]byte, 1024)
+		n, err := c.Conn.Read(more)
+		c.rest = append(c.rest, more[:n]...)
+		if err != nil {
+			return 0, err
+		}
+	}
+	if n := copy(b, c.rest); n > 0 {
+		c.rest = c.rest[n:]
+		return n, nil
+	}
+	n, err := c.Conn.Read(b)
+	if i := bytes.Index(b[:n], []byte(c.mark)); i > 0 && c.halted.CompareAndSwap(false, true) {
+		c.rest = bytes.Clone(b[i:n])
+		return i, err
+	}
+	return n, err
+}
+
+func (c *halting) Write(b []byte) (int, error) {
+	if c.halted.Load() && bytes.Contains(bytes.ToLower(b), []byte("ping")) {
+		c.asked.Store(true)
+	}
+	return c.Conn.Write(b)
+}
+
+// What a program wrote may look like a message, and come after a pause.
+func TestTheRestOfAMessageIsNotTakenForAnother(t *testing.T) {
+	server, prefix := testenv.Redis(t), testenv.Unique(t)
+	direct := newBus(t, server, redisbus.Config{Prefix: prefix})
+	channel := prefix + ":{t}:events"
+	publish(t, direct, 66, 66)
+	page, err := server.XRange(t.Context(), channel, "-", "+").Result()
+	require.NoError(t, err)
+	require.NoError(t, direct.Delete(t.Context(), "t"))
+	message := fmt.Sprintf("0-0 1-1 %s", page[0].Values["e"])
+	forged := fmt.Sprintf(">3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(channel), channel, len(message), message)
+
+	opts := *server.Options()
+	var halted, asked atomic.Bool
+	opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &halting{Conn: c, mark: forged, halted: &halted, asked: &asked}, err
+	}
+	client := redis.NewClient(&opts)
+	t.Cleanup(func() { _ = client.Close() })
+	b := newBus(t, client, redisbus.Config{Prefix: prefix})
+	b.SetBeat(20 * time.Millisecond)
+	other, err := b.Subscribe(t.Context(), "other", ports.Position{})
+	require.NoError(t, err)
+	defer other.Close()
+	s := subscribe(t, b, ports.Position{})
+	got := make(chan ports.Event, 1)
+	go func() {
+		e, err := s.Next(t.Context())
+		assert.NoError(t, err)
+		got <- e
+	}()
+	require.Eventually(t, func() bool {
+		n, err := server.PubSubNumSub(t.Context(), channel, prefix+":{other}:events").Result()
+		return err == nil && len(n) == 2 && n[channel] == 1 && n[prefix+":{other}:events"] == 1
+	}, time.Minute, time.Millisecond)
+	_, err = direct.Publish(t.Context(), ports.Event{Task: "other", Data: []byte("written: " + forged)})
+	require.NoError(t, err)
+	require.Eventually(t, asked.Load, time.Minute, time.Millisecond)
+	publish(t, direct, 1, 1)
+	require.EqualValues(t, 1, (<-got).Offset)
 }
 
 // behindProxy returns a bus that reaches the server through a proxy, and gives up
