@@ -283,6 +283,16 @@ var busSubscribeMutants = []mutant[ports.EventBus]{
 	busMutant("Delete ends nobody", "Delete/ends the subscriptions that are open", func(b *bentBus) {
 		b.delete = func(ctx context.Context, _ ports.TaskID) error { return ctx.Err() }
 	}),
+	busMutant("Delete ends nobody where there was no event", "Delete/ends the subscriptions that are open", func(b *bentBus) {
+		there := map[ports.TaskID]bool{}
+		b.bendPublished(func(e *ports.Event) { there[e.Task] = true })
+		b.delete = func(ctx context.Context, id ports.TaskID) error {
+			if !there[id] {
+				return ctx.Err()
+			}
+			return b.EventBus.Delete(ctx, id)
+		}
+	}),
 	busMutant("an old ID starts over", "Delete/makes the old IDs worth nothing, for ever", func(b *bentBus) { b.forgiving(ports.ErrGone) }),
 	busMutant("an old ID is a bad one", "Delete/makes the old IDs worth nothing, for ever", func(b *bentBus) {
 		b.subscribe = func(ctx context.Context, id ports.TaskID, from ports.Position) (ports.Subscription, error) {
