@@ -130,7 +130,7 @@ func TestACloseThatFailsLosesNothing(t *testing.T) {
 func TestACloseThatFailsHasFlushed(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
-	s := newSink(t, g.client(t, 1), miniolog.Config{FlushEvery: time.Hour})
+	s := newSink(t, g.client(t, 1), miniolog.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	w, err := s.Create(ctx, key)
 	require.NoError(t, err)

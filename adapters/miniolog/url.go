@@ -88,7 +88,7 @@ func publicClient(ctx context.Context, client *minio.Client, cfg Config) (*minio
 	const object = "object"
 	sample, err := client.PresignedGetObject(ctx, cfg.Bucket, object, minTTL, nil)
 	if err != nil {
-		return nil, fmt.Errorf("signing a URL, for which PublicURL is: %w", err)
+		return nil, fmt.Errorf("signing a URL for PublicURL, which takes an access key: %w", err)
 	}
 	lookup := minio.BucketLookupAuto
 	if sample.Path == "/"+object {

@@ -178,8 +178,9 @@ func (w *logWriter) removeParts() {
 	_ = w.sink.remove(w.ctx, w.sink.partsPrefix(w.key, w.head.Writer))
 }
 
-// Close implements io.Closer. If it fails it flushes what was written, at once, as its
-// caller may end the context next, and goes on trying to. Close may be tried again too.
+// Close implements io.Closer. It may be tried again if it fails; until then what was
+// written is flushed as before, so that it stays readable. A store that answers gets it
+// at once, as the caller may end the context next.
 func (w *logWriter) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -190,7 +191,9 @@ func (w *logWriter) Close() error {
 		return nil
 	}
 	if err := w.complete(); err != nil {
-		w.sendTail()
+		if answerOf(err).StatusCode != 0 {
+			w.sendTail()
+		}
 		return logError("closing", w.key, err)
 	}
 	return nil
