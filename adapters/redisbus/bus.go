@@ -21,7 +21,8 @@ type Config struct {
 	Prefix string
 	// MaxEvents is how many events a topic keeps, the newest; default 10,000. Both
 	// streams of a task, in pieces as the core publishes them at most 20 times a
-	// second, are below that for some minutes.
+	// second, are below that for some minutes. What they hold is bounded by the core:
+	// 1 MiB of live output for each stream of an attempt.
 	MaxEvents int
 	// TTL is how long a topic lasts after its last event; default 24 hours, at
 	// least one second. Whoever resumes later reads the task and its log.

@@ -31,7 +31,8 @@
 // An event is appended once, however often it is sent because an answer was lost.
 // Publish may fail all the same after the event was taken; who then publishes it
 // again gives the readers two. An event that is still on its way when Publish fails
-// is never appended behind one of its task that the same Bus publishes later.
+// is never appended behind one of its task that the same Bus publishes later. Behind a
+// Delete it may be: the topic is then there again until it expires.
 //
 // # Readers
 //
