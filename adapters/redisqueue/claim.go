@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
-	"github.com/task-runner/task-runner/internal/redisserver"
 	"github.com/task-runner/task-runner/ports"
 )
 
@@ -48,7 +48,13 @@ func (q *Queue) wait(ctx context.Context, queues []string, ttl, next time.Durati
 	}
 }
 
-// found is what a look at some queues brought.
+// claim is a look at some queues, which are sorted.
+type claim struct {
+	queues []string
+	ttl    time.Duration
+}
+
+// found is what a look brought.
 type found struct {
 	leased bool
 	lease  ports.Lease
@@ -57,51 +63,87 @@ type found struct {
 	next time.Duration
 }
 
-// look claims what is due, if anything is.
+// look claims what is due, if anything is, together with others who look at the
+// same queues.
 func (q *Queue) look(ctx context.Context, queues []string, ttl time.Duration) (found, error) {
-	args := make([]any, 0, 2+len(queues))
-	args = append(args, rand.Text(), millis(ttl))
+	return q.claims.do(ctx, keyOf(queues), claim{queues, ttl})
+}
+
+// keyOf returns a text that no other queues have.
+func keyOf(queues []string) string {
+	var key []byte
+	for _, name := range queues {
+		key = append(key, byte(len(name))) // no name is longer than ports.MaxQueueName
+		key = append(key, name...)
+	}
+	return string(key)
+}
+
+// claimAll makes claims of the same queues.
+func (q *Queue) claimAll(claims []claim) ([]found, error) {
+	queues := claims[0].queues
+	args := make([]any, 0, len(queues)+2*len(claims))
 	for _, name := range queues {
 		args = append(args, name)
 	}
-	return redisserver.DoOrUndo(ctx, func(ctx context.Context) (found, error) {
-		reply, err := q.run(ctx, claimScript, queues, args...)
-		if err != nil {
-			return found{}, err
-		}
-		return parseFound(reply)
-	}, func(f found) {
-		if !f.leased {
-			return
-		}
-		// If this fails too, the entry comes back when the lease expires.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-		defer cancel()
-		_ = q.Nack(ctx, f.lease, 0)
-	})
+	for range claims {
+		args = append(args, rand.Text()) // the same ones if it is sent again
+	}
+	for _, c := range claims {
+		args = append(args, millis(c.ttl))
+	}
+	reply, err := q.run(context.Background(), claimScript, queues, args...)
+	if err != nil {
+		return nil, err
+	}
+	return parseFound(reply, len(claims))
 }
 
-// parseFound reads the reply of the claim script.
-func parseFound(reply []string) (found, error) {
-	if len(reply) == 2 && reply[0] == "none" {
-		n, err := parseInts(reply[1:], 1)
-		if err != nil {
-			return found{}, err
+// giveBack undoes a claim whose caller has gone. If it fails too, the entry comes
+// back when the lease expires.
+func (q *Queue) giveBack(f found) {
+	if !f.leased {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+	defer cancel()
+	_ = q.Nack(ctx, f.lease, 0)
+}
+
+// parseFound reads the reply of the claim script to n claims.
+func parseFound(reply []any, n int) ([]found, error) {
+	next, ok := reply[0].(int64)
+	if !ok {
+		return nil, badReply(reply)
+	}
+	all := make([]found, n)
+	for i := range all {
+		all[i].next = time.Duration(next) * time.Microsecond
+	}
+	for _, lease := range reply[1:] {
+		i, l, ok := parseLease(lease)
+		if !ok || i < 1 || i > int64(n) || all[i-1].leased {
+			return nil, badReply(reply)
 		}
-		return found{next: time.Duration(n[0]) * time.Microsecond}, nil
+		all[i-1] = found{leased: true, lease: l}
 	}
-	if len(reply) != 6 || reply[0] != "lease" {
-		return found{}, badReply(reply)
+	return all, nil
+}
+
+// parseLease reads a lease and the number of its claim.
+func parseLease(reply any) (claim int64, l ports.Lease, ok bool) {
+	words, _ := reply.([]any)
+	if len(words) != 6 {
+		return 0, l, false
 	}
-	n, err := parseInts(reply[3:], 3)
-	if err != nil {
-		return found{}, err
-	}
-	return found{leased: true, lease: ports.Lease{
-		Task:       ports.TaskID(reply[1]),
-		Queue:      reply[2],
-		Fence:      n[0],
-		Deliveries: int(n[1]),
-		ExpiresAt:  time.UnixMilli(n[2]),
-	}}, nil
+	claim, ok1 := words[0].(int64)
+	task, ok2 := words[1].(string)
+	queue, ok3 := words[2].(string)
+	fence, ok4 := words[3].(string)
+	deliveries, ok5 := words[4].(int64)
+	at, ok6 := words[5].(int64)
+	number, err := strconv.ParseInt(fence, 10, 64)
+	return claim, ports.Lease{
+		Task: ports.TaskID(task), Queue: queue, Fence: number, Deliveries: int(deliveries), ExpiresAt: time.UnixMilli(at),
+	}, ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && err == nil
 }

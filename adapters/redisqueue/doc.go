@@ -37,6 +37,16 @@
 // done once. Ack, Nack and Cancel are never sent twice: where the answer is lost they
 // return the error of the connection, and may have been done.
 //
+// # Batches
+//
+// Redis runs scripts on one core, and most of what a short one costs is that it is
+// run at all. So Enqueues, Claims and Acks that come while another of their kind and of the
+// same queue (or queues) is under way share the next script, up to 64 of them. None
+// waits for company: one that comes alone is sent at once. To each its answer is what
+// it would have been alone, in the order in which they came, and one whose context
+// ends leaves at once and alone. What they share is an error of the connection, and
+// the wait for an answer: see that the client's ReadTimeout is short.
+//
 // # Waiting
 //
 // A Claim that finds nothing waits for a marker with a blocking pop. The marker
@@ -47,5 +57,6 @@
 // # Full
 //
 // The queue has no bound but the memory of Redis. Where that is full, Enqueue is
-// ports.ErrFull, and all else goes on, so that the queue can be worked off.
+// ports.ErrFull, also that of a task which is there already if it shares a script with
+// a new one. All else goes on, so that the queue can be worked off.
 package redisqueue

@@ -3,7 +3,6 @@ package redisqueue_test
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -120,6 +119,42 @@ func (m *model) best(queues []string) *modelEntry {
 	})
 }
 
+func (m *model) enqueue(e ports.Entry) {
+	if m.find(e.Task) != nil {
+		return
+	}
+	m.arrivals++
+	m.tick()
+	added := &modelEntry{Entry: e, arrival: m.arrivals}
+	m.putBack(added, e.Delay)
+	m.entries = append(m.entries, added)
+}
+
+// claim returns no lease if there is nothing.
+func (m *model) claim(queues []string, ttl time.Duration) ports.Lease {
+	e := m.best(queues)
+	if e == nil {
+		return ports.Lease{}
+	}
+	e.state, e.fence, e.at = leased, m.tick(), m.now+ttl.Milliseconds()
+	e.deliveries++
+	return ports.Lease{
+		Task: e.Task, Queue: e.Queue, Fence: e.fence, Deliveries: e.deliveries, ExpiresAt: time.UnixMilli(e.at),
+	}
+}
+
+// next returns how long from now an entry of these queues becomes due; negative:
+// none does.
+func (m *model) next(queues []string) time.Duration {
+	next := -time.Microsecond
+	for _, e := range m.entries {
+		if in := time.Duration(e.at-m.now) * time.Millisecond; slices.Contains(queues, e.Queue) && (next < 0 || in < next) {
+			next = in
+		}
+	}
+	return next
+}
+
 func (m *model) stats(queue string) (s ports.QueueStats) {
 	m.find("")
 	for _, e := range m.entries {
@@ -168,34 +203,36 @@ func compareQueues(t *testing.T, client *redis.Client, rnd *rand.Rand, steps int
 	}
 	delay := func() time.Duration { return time.Duration(rnd.IntN(4)) * time.Millisecond }
 	for range steps {
-		switch op := rnd.IntN(9); op {
-		case 0, 1:
-			e := ports.Entry{
-				Task: ports.TaskID(fmt.Sprint(rnd.IntN(20))), Queue: queues[rnd.IntN(3)], Priority: rnd.IntN(5) - 2, Delay: delay(),
+		switch op := rnd.IntN(10); op {
+		case 0, 1: // some at once, of which some may be the same
+			queue, n := queues[rnd.IntN(3)], 1+rnd.IntN(3)
+			var entries []ports.Entry
+			for range n {
+				e := ports.Entry{
+					Task: ports.TaskID(fmt.Sprint(rnd.IntN(20))), Queue: queue, Priority: rnd.IntN(5) - 2, Delay: delay(),
+				}
+				entries = append(entries, e)
+				m.enqueue(e)
 			}
-			require.NoError(t, q.Enqueue(ctx, e))
-			if m.find(e.Task) == nil {
-				m.arrivals++
-				m.tick()
-				added := &modelEntry{Entry: e, arrival: m.arrivals}
-				m.putBack(added, e.Delay)
-				m.entries = append(m.entries, added)
-			}
-		case 2, 3:
+			require.NoError(t, q.EnqueueAll(entries...))
+		case 2, 3: // some at once, perhaps more than there are entries
 			names := queues[rnd.IntN(3):]
-			e := m.best(names)
-			if e == nil {
-				continue
+			var ttls []time.Duration
+			var want []ports.Lease
+			for range 1 + rnd.IntN(4) {
+				ttls = append(ttls, delay()+time.Millisecond)
+				want = append(want, m.claim(names, ttls[len(ttls)-1]))
 			}
-			ttl := delay() + time.Millisecond
-			l, err := q.Claim(ctx, ports.ClaimRequest{Queues: names, TTL: ttl})
+			got, next, err := q.ClaimAll(names, ttls...)
 			require.NoError(t, err)
-			e.state, e.fence, e.at = leased, m.tick(), m.now+ttl.Milliseconds()
-			e.deliveries++
-			require.Equal(t, ports.Lease{
-				Task: e.Task, Queue: e.Queue, Fence: e.fence, Deliveries: e.deliveries, ExpiresAt: time.UnixMilli(e.at),
-			}, l)
-			leases = append(leases, l)
+			require.Equal(t, want, got)
+			for i, l := range got {
+				if l == (ports.Lease{}) {
+					require.Equal(t, m.next(names), next[i])
+				} else {
+					leases = append(leases, l)
+				}
+			}
 		case 4:
 			l, ttl := lease(), delay()+time.Millisecond
 			extended, err := q.Extend(ctx, l, ttl)
@@ -213,20 +250,12 @@ func compareQueues(t *testing.T, client *redis.Client, rnd *rand.Rand, steps int
 			require.Equal(t, time.UnixMilli(e.at), extended.ExpiresAt)
 		case 5:
 			l, d := lease(), delay()
-			ack := rnd.IntN(2) == 0
-			var err error
-			if ack {
-				err = q.Ack(ctx, l)
-			} else {
-				err = q.Nack(ctx, l, d)
-			}
-			e := m.held(l)
-			require.Equal(t, e == nil, errors.Is(err, ports.ErrLeaseLost))
-			require.Equal(t, e != nil, err == nil)
-			if e != nil && ack {
-				m.remove(e)
-			} else if e != nil {
+			err := q.Nack(ctx, l, d)
+			if e := m.held(l); e != nil {
+				require.NoError(t, err)
 				m.putBack(e, d)
+			} else {
+				require.ErrorIs(t, err, ports.ErrLeaseLost)
 			}
 		case 6:
 			id := ports.TaskID(fmt.Sprint(rnd.IntN(20)))
@@ -241,9 +270,27 @@ func compareQueues(t *testing.T, client *redis.Client, rnd *rand.Rand, steps int
 				require.Equal(t, ports.CancelledWaiting, found)
 				m.remove(e)
 			}
-		case 7:
-			pass(rnd.IntN(3))
+		case 7: // some of one queue at once, among them ghosts and the same one twice
+			all := []ports.Lease{lease()}
+			for range 3 {
+				if l := lease(); l.Queue == all[0].Queue {
+					all = append(all, l)
+				}
+			}
+			verdicts, err := q.AckAll(all...)
+			require.NoError(t, err)
+			require.Len(t, verdicts, len(all))
+			for i, l := range all {
+				if e := m.held(l); e != nil {
+					require.NoError(t, verdicts[i])
+					m.remove(e)
+				} else {
+					require.ErrorIs(t, verdicts[i], ports.ErrLeaseLost)
+				}
+			}
 		case 8:
+			pass(rnd.IntN(3))
+		case 9:
 			for _, name := range queues {
 				s, err := q.Stats(ctx, name)
 				require.NoError(t, err)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +30,10 @@ type Queue struct {
 	shared [4]string
 	poke   string // the key that interrupts this Queue's own watch
 	line   line
+
+	enqueues batches[ports.Entry, struct{}]
+	claims   batches[claim, found]
+	acks     batches[ports.Lease, any]
 }
 
 // New returns a Queue on a *redis.Client or a *redis.ClusterClient, which stays
@@ -49,6 +52,9 @@ func New(ctx context.Context, client redis.UniversalClient, c Config) (*Queue, e
 	q := &Queue{client: client, base: "{" + c.Prefix + "}:"}
 	q.shared = [4]string{q.base + "tasks", q.base + "clock", q.base + "claims", q.base + "paused"}
 	q.poke = q.base + "poke:" + rand.Text()
+	q.enqueues.run = q.enqueueAll
+	q.claims.run, q.claims.undo = q.claimAll, q.giveBack
+	q.acks.run = q.ackAll
 	return q, nil
 }
 
@@ -58,8 +64,7 @@ func (q *Queue) Enqueue(ctx context.Context, e ports.Entry) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
-	_, err := q.do(ctx, enqueueScript, e.Queue, string(e.Task), e.Queue, e.Priority, millis(e.Delay))
-	if err != nil {
+	if _, err := q.enqueues.do(ctx, e.Queue, e); err != nil {
 		if strings.Contains(err.Error(), "OOM command not allowed") {
 			err = fmt.Errorf("%w: %w", ports.ErrFull, err)
 		}
@@ -68,23 +73,41 @@ func (q *Queue) Enqueue(ctx context.Context, e ports.Entry) error {
 	return nil
 }
 
+// enqueueAll adds entries of one queue.
+func (q *Queue) enqueueAll(entries []ports.Entry) ([]struct{}, error) {
+	queue := entries[0].Queue
+	args := make([]any, 0, 1+3*len(entries))
+	args = append(args, queue)
+	for _, e := range entries {
+		args = append(args, string(e.Task))
+	}
+	for _, e := range entries {
+		args = append(args, e.Priority)
+	}
+	for _, e := range entries {
+		args = append(args, millis(e.Delay))
+	}
+	_, err := q.run(context.Background(), enqueueScript, []string{queue}, args...)
+	return make([]struct{}, len(entries)), err
+}
+
 // Extend implements ports.Queue.
 func (q *Queue) Extend(ctx context.Context, l ports.Lease, ttl time.Duration) (ports.Lease, error) {
 	if ttl <= 0 {
 		return ports.Lease{}, ports.Invalid("ttl", "must be positive")
 	}
-	reply, err := q.do(ctx, extendScript, l.Queue, string(l.Task), l.Queue, fence(l), millis(ttl))
+	reply, err := q.do(ctx, extendScript, l.Queue, string(l.Task), fence(l), millis(ttl))
 	if err == nil {
-		err = verdict(reply)
+		err = verdict(reply[0])
 	}
 	if err != nil && !errors.Is(err, ports.ErrCancelled) {
 		return ports.Lease{}, fmt.Errorf("extending the lease of task %q: %w", l.Task, err)
 	}
-	at, badReply := parseTime(reply[1:])
+	n, badReply := parseInts(reply[1:], 1)
 	if badReply != nil {
 		return ports.Lease{}, fmt.Errorf("extending the lease of task %q: %w", l.Task, badReply)
 	}
-	l.ExpiresAt = at
+	l.ExpiresAt = time.UnixMilli(n[0])
 	if err != nil {
 		return l, fmt.Errorf("extending the lease of task %q: %w", l.Task, err)
 	}
@@ -93,9 +116,9 @@ func (q *Queue) Extend(ctx context.Context, l ports.Lease, ttl time.Duration) (p
 
 // Ack implements ports.Queue.
 func (q *Queue) Ack(ctx context.Context, l ports.Lease) error {
-	reply, err := q.do(ctx, ackScript, l.Queue, string(l.Task), l.Queue, fence(l))
+	word, err := q.acks.do(ctx, l.Queue, l)
 	if err == nil {
-		err = verdict(reply)
+		err = verdict(word)
 	}
 	if err != nil {
 		return fmt.Errorf("acknowledging task %q: %w", l.Task, err)
@@ -103,14 +126,32 @@ func (q *Queue) Ack(ctx context.Context, l ports.Lease) error {
 	return nil
 }
 
+// ackAll acknowledges leases of one queue, and returns the script's verdicts.
+func (q *Queue) ackAll(leases []ports.Lease) ([]any, error) {
+	queue := leases[0].Queue
+	args := make([]any, 0, 1+2*len(leases))
+	args = append(args, queue)
+	for _, l := range leases {
+		args = append(args, string(l.Task))
+	}
+	for _, l := range leases {
+		args = append(args, fence(l))
+	}
+	reply, err := q.run(context.Background(), ackScript, []string{queue}, args...)
+	if err == nil && len(reply) != len(leases) {
+		err = badReply(reply)
+	}
+	return reply, err
+}
+
 // Nack implements ports.Queue.
 func (q *Queue) Nack(ctx context.Context, l ports.Lease, delay time.Duration) error {
 	if delay < 0 {
 		return ports.Invalid("delay", "must not be negative")
 	}
-	reply, err := q.do(ctx, nackScript, l.Queue, string(l.Task), l.Queue, fence(l), millis(delay))
+	reply, err := q.do(ctx, nackScript, l.Queue, string(l.Task), fence(l), millis(delay))
 	if err == nil {
-		err = verdict(reply)
+		err = verdict(reply[0])
 	}
 	if err != nil {
 		return fmt.Errorf("giving back task %q: %w", l.Task, err)
@@ -123,22 +164,23 @@ func (q *Queue) Cancel(ctx context.Context, id ports.TaskID) (ports.Cancelled, e
 	// A script names its keys before it runs, and which queue the task is in is
 	// known only afterwards: the first run says so.
 	for queue := ""; ; {
-		reply, err := q.do(ctx, cancelScript, queue, string(id), queue)
+		reply, err := q.do(ctx, cancelScript, queue, string(id))
 		if err != nil {
 			return 0, fmt.Errorf("cancelling task %q: %w", id, err)
 		}
-		switch {
-		case reply[0] == "waiting":
+		switch reply[0] {
+		case "waiting":
 			return ports.CancelledWaiting, nil
-		case reply[0] == "leased":
+		case "leased":
 			return ports.CancelledLeased, nil
-		case reply[0] == "missing":
+		case "missing":
 			return 0, fmt.Errorf("cancelling task %q: %w", id, ports.ErrNotFound)
-		case reply[0] == "elsewhere" && len(reply) == 2:
-			queue = reply[1]
-		default:
+		}
+		name, ok := reply[len(reply)-1].(string)
+		if !ok || len(reply) != 2 || reply[0] != "elsewhere" {
 			return 0, fmt.Errorf("cancelling task %q: %w", id, badReply(reply))
 		}
+		queue = name
 	}
 }
 
@@ -160,16 +202,17 @@ func (q *Queue) Stats(ctx context.Context, queue string) (ports.QueueStats, erro
 	}, nil
 }
 
-// do runs s over one queue and returns as soon as ctx is done.
-func (q *Queue) do(ctx context.Context, s *script, queue string, args ...any) ([]string, error) {
-	return redisserver.Do(ctx, func(ctx context.Context) ([]string, error) {
-		return q.run(ctx, s, []string{queue}, args...)
+// do runs s over one queue, whose name comes first, and returns as soon as ctx is
+// done.
+func (q *Queue) do(ctx context.Context, s *script, queue string, args ...any) ([]any, error) {
+	return redisserver.Do(ctx, func(ctx context.Context) ([]any, error) {
+		return q.run(ctx, s, []string{queue}, append([]any{queue}, args...)...)
 	})
 }
 
 // verdict returns what a script says of a lease.
-func verdict(reply []string) error {
-	switch reply[0] {
+func verdict(word any) error {
+	switch word {
 	case "ok":
 		return nil
 	case "lost":
@@ -177,7 +220,7 @@ func verdict(reply []string) error {
 	case "cancelled":
 		return ports.ErrCancelled
 	}
-	return badReply(reply)
+	return badReply(word)
 }
 
 // fence writes the fence of l as the scripts do.
@@ -192,27 +235,19 @@ func millis(d time.Duration) int64 {
 	return ms
 }
 
-func parseTime(reply []string) (time.Time, error) {
-	n, err := parseInts(reply, 1)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return time.UnixMilli(n[0]), nil
-}
-
 // parseInts reads a reply of n numbers.
-func parseInts(reply []string, n int) ([]int64, error) {
+func parseInts(reply []any, n int) ([]int64, error) {
 	if len(reply) != n {
 		return nil, badReply(reply)
 	}
 	numbers := make([]int64, n)
-	for i, s := range reply {
-		var err error
-		if numbers[i], err = strconv.ParseInt(s, 10, 64); err != nil {
+	for i, word := range reply {
+		var ok bool
+		if numbers[i], ok = word.(int64); !ok {
 			return nil, badReply(reply)
 		}
 	}
 	return numbers, nil
 }
 
-func badReply(reply []string) error { return fmt.Errorf("the reply %q is not understood", reply) }
+func badReply(reply any) error { return fmt.Errorf("the reply %v is not understood", reply) }

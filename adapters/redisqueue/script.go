@@ -4,6 +4,8 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -23,18 +25,22 @@ type script struct {
 // its name. But a repeated ack, nack or cancel would find its own work done and
 // deny it.
 var (
-	enqueueScript = newScript("enqueue", false)
-	claimScript   = newScript("claim", false)
-	extendScript  = newScript("extend", false)
+	enqueueScript = newScript("enqueue", false, "put")
+	claimScript   = newScript("claim", false, "put", "held")
+	extendScript  = newScript("extend", false, "put", "held")
 	ackScript     = newScript("ack", true)
-	nackScript    = newScript("nack", true)
-	cancelScript  = newScript("cancel", true)
+	nackScript    = newScript("nack", true, "put", "held")
+	cancelScript  = newScript("cancel", true, "put", "held")
 	statsScript   = newScript("stats", false)
 )
 
-func newScript(name string, once bool) *script {
-	source := read("lib") + read(name)
-	return &script{source, redis.NewScript(source).Hash(), once}
+// newScript returns the named script, behind lib and the other parts that it uses.
+func newScript(name string, once bool, parts ...string) *script {
+	var source strings.Builder
+	for _, part := range slices.Concat([]string{"lib"}, parts, []string{name}) {
+		source.WriteString(read(part))
+	}
+	return &script{source.String(), redis.NewScript(source.String()).Hash(), once}
 }
 
 func read(name string) string {
@@ -50,8 +56,9 @@ type onceCmd struct{ *redis.Cmd }
 
 func (onceCmd) NoRetry() bool { return true }
 
-// run runs s over the keys of these queues.
-func (q *Queue) run(ctx context.Context, s *script, queues []string, args ...any) ([]string, error) {
+// run runs s over the keys of these queues, and returns its reply, of texts, int64s
+// and more of such lists.
+func (q *Queue) run(ctx context.Context, s *script, queues []string, args ...any) ([]any, error) {
 	reply, err := q.eval(ctx, s, "evalsha", s.hash, queues, args)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
 		reply, err = q.eval(ctx, s, "eval", s.source, queues, args)
@@ -59,7 +66,7 @@ func (q *Queue) run(ctx context.Context, s *script, queues []string, args ...any
 	return reply, err
 }
 
-func (q *Queue) eval(ctx context.Context, s *script, command, body string, queues []string, args []any) ([]string, error) {
+func (q *Queue) eval(ctx context.Context, s *script, command, body string, queues []string, args []any) ([]any, error) {
 	keys := len(q.shared) + 4*len(queues)
 	line := make([]any, 0, 3+keys+len(args))
 	line = append(line, command, body, keys)
@@ -79,7 +86,7 @@ func (q *Queue) eval(ctx context.Context, s *script, command, body string, queue
 	if err != nil {
 		return nil, err
 	}
-	reply, err := cmd.StringSlice()
+	reply, err := cmd.Slice()
 	if err == nil && len(reply) == 0 {
 		err = fmt.Errorf("an empty reply")
 	}

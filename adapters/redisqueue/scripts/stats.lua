@@ -4,7 +4,7 @@ local q = queue(1)
 local waiting, oldest = call('ZCARD', q.ready), math.huge
 
 local function due(deadlines)
-  local n = call('ZCOUNT', deadlines, '-inf', int(now))
+  local n = call('ZCOUNT', deadlines, '-inf', now)
   if n > 0 then
     waiting = waiting + n
     oldest = math.min(oldest, tonumber(call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]))
@@ -21,6 +21,6 @@ while true do
   local score = tonumber(first[2])
   local rank = math.floor(score / 2 ^ 44)
   oldest = math.min(oldest, score - rank * 2 ^ 44)
-  from = int((rank + 1) * 2 ^ 44)
+  from = (rank + 1) * 2 ^ 44
 end
-return {int(waiting), int(delayed), int(leased), oldest == math.huge and '-1' or int(math.max(now - oldest, 0))}
+return {waiting, delayed, leased, oldest == math.huge and -1 or math.max(now - oldest, 0)}
