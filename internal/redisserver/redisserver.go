@@ -121,13 +121,6 @@ func parseVersion(s string) (major, minor int, ok bool) {
 // when that is done: go-redis does not interrupt a command when its context is
 // cancelled. What f has sent to the server may then take effect all the same.
 func Do[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
-	return DoOrUndo(ctx, f, func(T) {})
-}
-
-// DoOrUndo is Do for what may not be left as it is once nobody waits for it: if f
-// succeeds and DoOrUndo has returned the error of ctx, undo is called with what f
-// returned, in a goroutine of its own. Exactly one of the two gets that.
-func DoOrUndo[T any](ctx context.Context, f func(context.Context) (T, error), undo func(T)) (T, error) {
 	var zero T
 	if err := ctx.Err(); err != nil {
 		return zero, err
@@ -136,16 +129,10 @@ func DoOrUndo[T any](ctx context.Context, f func(context.Context) (T, error), un
 		value T
 		err   error
 	}
-	done := make(chan result) // without room, so that a result has one receiver or none
+	done := make(chan result, 1)
 	go func() {
 		value, err := f(ctx)
-		select {
-		case done <- result{value, err}:
-		case <-ctx.Done():
-			if err == nil {
-				undo(value)
-			}
-		}
+		done <- result{value, err}
 	}()
 	select {
 	case r := <-done:

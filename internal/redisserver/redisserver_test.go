@@ -142,31 +142,3 @@ func TestDoEndsWithItsContext(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }
-
-func TestWhatNobodyWaitsForIsUndone(t *testing.T) {
-	t.Parallel()
-	for range 1000 { // in whatever order f and the end of ctx come
-		ctx, cancel := context.WithCancel(t.Context())
-		undone := make(chan int, 1)
-		go cancel()
-		got, err := DoOrUndo(ctx, func(context.Context) (int, error) { return 42, nil }, func(v int) { undone <- v })
-		if err == nil {
-			require.Equal(t, 42, got)
-			require.Empty(t, undone)
-			continue
-		}
-		require.ErrorIs(t, err, context.Canceled)
-		require.Zero(t, got)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	undone := make(chan int, 1)
-	hang := make(chan struct{})
-	_, err := DoOrUndo(ctx, func(context.Context) (int, error) {
-		cancel()
-		<-hang
-		return 42, nil
-	}, func(v int) { undone <- v })
-	require.ErrorIs(t, err, context.Canceled)
-	close(hang)
-	require.Equal(t, 42, <-undone)
-}
