@@ -40,12 +40,12 @@
 // # Batches
 //
 // Redis runs scripts on one core, and most of what a short one costs is that it is
-// run at all. So Enqueues, Claims and Acks that come while another of their kind and of the
-// same queue (or queues) is under way share the next script, up to 64 of them. None
-// waits for company: one that comes alone is sent at once. To each its answer is what
-// it would have been alone, in the order in which they came, and one whose context
-// ends leaves at once and alone. What they share is an error of the connection, and
-// the wait for an answer: see that the client's ReadTimeout is short.
+// run at all. So Enqueues, Claims and Acks that come while another of their kind and
+// of the same queue (or queues) is under way share the next script, up to 64 of
+// them. None waits for company: one that comes alone is sent at once. To each its
+// answer is what it would have been alone, in the order in which they came, and one
+// whose context ends leaves at once and alone. What they share is an error of the
+// connection, and the wait for an answer: see that the client's ReadTimeout is short.
 //
 // # Waiting
 //

@@ -1,11 +1,9 @@
 package redisqueue_test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/task-runner/task-runner/adapters/redisqueue"
 	"github.com/task-runner/task-runner/internal/testenv"
 	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/testing/conformance"
 )
 
 // stoppedClock gives the scripts of a client a time that moves only when told: they
@@ -38,264 +37,165 @@ func (c *stoppedClock) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// model is a queue so simple that it is plainly right: one list, searched whole.
-type model struct {
-	entries  []*modelEntry
-	now      int64 // in ms
-	last     int64 // the last arrival or fence
-	arrivals int
+// stoppedClient returns a client whose queues have a clock that is moved by advance.
+func stoppedClient(t *testing.T) *redis.Client {
+	opts := *testenv.Redis(t).Options()
+	client := redis.NewClient(&opts)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	client.AddHook(&stoppedClock{redisqueue.Sources()})
+	return client
 }
 
-type modelState int
-
-const (
-	waiting modelState = iota
-	delayed
-	leased
-)
-
-type modelEntry struct {
-	ports.Entry
-	state      modelState
-	at         int64
-	arrival    int
-	fence      int64
-	deliveries int
-	cancelled  bool
+func advance(t *testing.T, client *redis.Client, q *redisqueue.Queue, d time.Duration) {
+	t.Helper()
+	key := "{" + q.Prefix() + "}:clock:test"
+	require.NoError(t, client.IncrBy(t.Context(), key, d.Milliseconds()).Err())
 }
 
-// tick returns a number that was never given before.
-func (m *model) tick() int64 {
-	m.last = max(m.last+1, m.now*1000)
-	return m.last
+// newStoppedQueue returns an empty queue at an instant that is always the same.
+func newStoppedQueue(t *testing.T, client *redis.Client) *redisqueue.Queue {
+	t.Helper()
+	prefix := testenv.Unique(t)
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+	require.NoError(t, client.Set(t.Context(), "{"+prefix+"}:clock:test", start, time.Hour).Err())
+	return openQueue(t, client, prefix)
 }
 
-func (m *model) find(id ports.TaskID) *modelEntry {
-	for _, e := range m.entries {
-		if e.state != waiting && e.at <= m.now {
-			e.state = waiting
-		}
-	}
-	for _, e := range m.entries {
-		if e.Task == id {
-			return e
-		}
-	}
-	return nil
-}
-
-func (m *model) held(l ports.Lease) *modelEntry {
-	if e := m.find(l.Task); e != nil && e.state == leased && e.fence == l.Fence {
-		return e
-	}
-	return nil
-}
-
-func (m *model) remove(e *modelEntry) {
-	m.entries = slices.DeleteFunc(m.entries, func(o *modelEntry) bool { return o == e })
-}
-
-func (m *model) putBack(e *modelEntry, delay time.Duration) {
-	e.state, e.at = waiting, m.now+delay.Milliseconds()
-	if delay > 0 {
-		e.state = delayed
-	}
-}
-
-// best returns the entry to be claimed next from these queues, or nil.
-func (m *model) best(queues []string) *modelEntry {
-	m.find("")
-	var due []*modelEntry
-	for _, e := range m.entries {
-		if e.state == waiting && slices.Contains(queues, e.Queue) {
-			due = append(due, e)
-		}
-	}
-	if len(due) == 0 {
-		return nil
-	}
-	return slices.MinFunc(due, func(a, b *modelEntry) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.at, b.at), cmp.Compare(a.arrival, b.arrival))
+func TestQueueConformsWithAClockThatIsMoved(t *testing.T) {
+	client := stoppedClient(t)
+	conformance.Queue(t, conformance.QueueHarness{
+		New: func(t *testing.T) ports.Queue { return newStoppedQueue(t, client) },
+		Advance: func(t *testing.T, q ports.Queue, d time.Duration) {
+			advance(t, client, q.(*redisqueue.Queue), d)
+		},
 	})
 }
 
-func (m *model) enqueue(e ports.Entry) {
-	if m.find(e.Task) != nil {
-		return
-	}
-	m.arrivals++
-	m.tick()
-	added := &modelEntry{Entry: e, arrival: m.arrivals}
-	m.putBack(added, e.Delay)
-	m.entries = append(m.entries, added)
-}
-
-// claim returns no lease if there is nothing.
-func (m *model) claim(queues []string, ttl time.Duration) ports.Lease {
-	e := m.best(queues)
-	if e == nil {
-		return ports.Lease{}
-	}
-	e.state, e.fence, e.at = leased, m.tick(), m.now+ttl.Milliseconds()
-	e.deliveries++
-	return ports.Lease{
-		Task: e.Task, Queue: e.Queue, Fence: e.fence, Deliveries: e.deliveries, ExpiresAt: time.UnixMilli(e.at),
-	}
-}
-
-// next returns how long from now an entry of these queues becomes due; negative:
-// none does.
-func (m *model) next(queues []string) time.Duration {
-	next := -time.Microsecond
-	for _, e := range m.entries {
-		if in := time.Duration(e.at-m.now) * time.Millisecond; slices.Contains(queues, e.Queue) && (next < 0 || in < next) {
-			next = in
-		}
-	}
-	return next
-}
-
-func (m *model) stats(queue string) (s ports.QueueStats) {
-	m.find("")
-	for _, e := range m.entries {
-		if e.Queue != queue {
-			continue
-		}
-		switch e.state {
-		case waiting:
-			s.Waiting++
-			s.OldestWait = max(s.OldestWait, time.Duration(m.now-e.at)*time.Millisecond)
-		case delayed:
-			s.Delayed++
-		case leased:
-			s.Leased++
-		}
-	}
-	return s
-}
-
-func TestQueueDoesWhatASimpleOneDoes(t *testing.T) {
+// Of two queues at the same instant one is asked for several things at once and the
+// other one for one after the other: that makes no difference to anybody.
+func TestABatchDoesWhatItsCallsDoOneByOne(t *testing.T) {
 	t.Parallel()
-	opts := *testenv.Redis(t).Options()
+	client := stoppedClient(t)
 	for seed := range uint64(10) {
-		client := redis.NewClient(&opts)
-		client.AddHook(&stoppedClock{redisqueue.Sources()})
-		compareQueues(t, client, rand.New(rand.NewPCG(seed, 1)), 400)
-		require.NoError(t, client.Close())
+		p := &pair{
+			T: t, rnd: rand.New(rand.NewPCG(seed, 1)),
+			atOnce: newStoppedQueue(t, client), oneByOne: newStoppedQueue(t, client),
+		}
+		for range 400 {
+			p.step(client)
+		}
 	}
 }
 
-// compareQueues does the same at random to a queue and to the model.
-func compareQueues(t *testing.T, client *redis.Client, rnd *rand.Rand, steps int) {
-	ctx, q, m := t.Context(), newQueue(t, client), &model{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()}
-	pass := func(ms int) {
-		m.now += int64(ms)
-		require.NoError(t, client.Set(ctx, "{"+q.Prefix()+"}:clock:test", m.now, time.Minute).Err())
-	}
-	pass(0)
-	queues := []string{"a", "b", "c"}
-	var leases []ports.Lease // all that ever were
-	lease := func() ports.Lease {
-		if len(leases) == 0 {
-			return ports.Lease{}
+type pair struct {
+	*testing.T
+	rnd              *rand.Rand
+	atOnce, oneByOne *redisqueue.Queue
+	leases           []ports.Lease // all that ever were
+}
+
+var pairQueues = []string{"a", "b", "c"}
+
+func (p *pair) step(client *redis.Client) {
+	switch p.rnd.IntN(10) {
+	case 0, 1:
+		p.enqueue()
+	case 2, 3:
+		p.claim()
+	case 4, 5:
+		p.ack()
+	case 6:
+		l, ttl := p.lease(), p.ms(1, 4)
+		same(p, func(q *redisqueue.Queue) (ports.Lease, error) { return q.Extend(p.Context(), l, ttl) })
+	case 7:
+		l, delay := p.lease(), p.ms(0, 3)
+		same(p, func(q *redisqueue.Queue) (bool, error) { return true, q.Nack(p.Context(), l, delay) })
+	case 8:
+		id := p.task()
+		same(p, func(q *redisqueue.Queue) (ports.Cancelled, error) { return q.Cancel(p.Context(), id) })
+	case 9:
+		for _, name := range pairQueues {
+			same(p, func(q *redisqueue.Queue) (ports.QueueStats, error) { return q.Stats(p.Context(), name) })
 		}
-		return leases[max(0, len(leases)-1-rnd.IntN(8))]
+		d := p.ms(0, 2)
+		advance(p.T, client, p.atOnce, d)
+		advance(p.T, client, p.oneByOne, d)
 	}
-	delay := func() time.Duration { return time.Duration(rnd.IntN(4)) * time.Millisecond }
-	for range steps {
-		switch op := rnd.IntN(10); op {
-		case 0, 1: // some at once, of which some may be the same
-			queue, n := queues[rnd.IntN(3)], 1+rnd.IntN(3)
-			var entries []ports.Entry
-			for range n {
-				e := ports.Entry{
-					Task: ports.TaskID(fmt.Sprint(rnd.IntN(20))), Queue: queue, Priority: rnd.IntN(5) - 2, Delay: delay(),
-				}
-				entries = append(entries, e)
-				m.enqueue(e)
-			}
-			require.NoError(t, q.EnqueueAll(entries...))
-		case 2, 3: // some at once, perhaps more than there are entries
-			names := queues[rnd.IntN(3):]
-			var ttls []time.Duration
-			var want []ports.Lease
-			for range 1 + rnd.IntN(4) {
-				ttls = append(ttls, delay()+time.Millisecond)
-				want = append(want, m.claim(names, ttls[len(ttls)-1]))
-			}
-			got, next, err := q.ClaimAll(names, ttls...)
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-			for i, l := range got {
-				if l == (ports.Lease{}) {
-					require.Equal(t, m.next(names), next[i])
-				} else {
-					leases = append(leases, l)
-				}
-			}
-		case 4:
-			l, ttl := lease(), delay()+time.Millisecond
-			extended, err := q.Extend(ctx, l, ttl)
-			e := m.held(l)
-			switch {
-			case e == nil:
-				require.ErrorIs(t, err, ports.ErrLeaseLost)
-				continue
-			case e.cancelled:
-				require.ErrorIs(t, err, ports.ErrCancelled)
-			default:
-				require.NoError(t, err)
-			}
-			e.at = m.now + ttl.Milliseconds()
-			require.Equal(t, time.UnixMilli(e.at), extended.ExpiresAt)
-		case 5:
-			l, d := lease(), delay()
-			err := q.Nack(ctx, l, d)
-			if e := m.held(l); e != nil {
-				require.NoError(t, err)
-				m.putBack(e, d)
-			} else {
-				require.ErrorIs(t, err, ports.ErrLeaseLost)
-			}
-		case 6:
-			id := ports.TaskID(fmt.Sprint(rnd.IntN(20)))
-			found, err := q.Cancel(ctx, id)
-			switch e := m.find(id); {
-			case e == nil:
-				require.ErrorIs(t, err, ports.ErrNotFound)
-			case e.state == leased:
-				require.Equal(t, ports.CancelledLeased, found)
-				e.cancelled = true
-			default:
-				require.Equal(t, ports.CancelledWaiting, found)
-				m.remove(e)
-			}
-		case 7: // some of one queue at once, among them ghosts and the same one twice
-			all := []ports.Lease{lease()}
-			for range 3 {
-				if l := lease(); l.Queue == all[0].Queue {
-					all = append(all, l)
-				}
-			}
-			verdicts, err := q.AckAll(all...)
-			require.NoError(t, err)
-			require.Len(t, verdicts, len(all))
-			for i, l := range all {
-				if e := m.held(l); e != nil {
-					require.NoError(t, verdicts[i])
-					m.remove(e)
-				} else {
-					require.ErrorIs(t, verdicts[i], ports.ErrLeaseLost)
-				}
-			}
-		case 8:
-			pass(rnd.IntN(3))
-		case 9:
-			for _, name := range queues {
-				s, err := q.Stats(ctx, name)
-				require.NoError(t, err)
-				require.Equal(t, m.stats(name), s)
-			}
+}
+
+// same does the same to both queues.
+func same[T any](p *pair, do func(*redisqueue.Queue) (T, error)) {
+	p.Helper()
+	want, wantErr := do(p.oneByOne)
+	got, err := do(p.atOnce)
+	require.Equal(p, wantErr, err)
+	require.Equal(p, want, got)
+}
+
+func (p *pair) task() ports.TaskID { return ports.TaskID(fmt.Sprint(p.rnd.IntN(20))) }
+
+func (p *pair) ms(from, to int) time.Duration {
+	return time.Duration(from+p.rnd.IntN(to-from+1)) * time.Millisecond
+}
+
+// lease returns one of the last leases, which may be lost.
+func (p *pair) lease() ports.Lease {
+	if len(p.leases) == 0 {
+		return ports.Lease{Task: p.task(), Queue: "a", Fence: 1}
+	}
+	return p.leases[max(0, len(p.leases)-1-p.rnd.IntN(8))]
+}
+
+// enqueue adds some entries, of which some may be there, or be the same.
+func (p *pair) enqueue() {
+	queue := pairQueues[p.rnd.IntN(3)]
+	var entries []ports.Entry
+	for range 1 + p.rnd.IntN(4) {
+		e := ports.Entry{Task: p.task(), Queue: queue, Priority: p.rnd.IntN(5) - 2, Delay: p.ms(0, 3)}
+		entries = append(entries, e)
+		require.NoError(p, p.oneByOne.EnqueueAll(e))
+	}
+	require.NoError(p, p.atOnce.EnqueueAll(entries...))
+}
+
+// claim claims some times, perhaps more often than there are entries.
+func (p *pair) claim() {
+	names := pairQueues[p.rnd.IntN(3):]
+	var ttls, wantNext []time.Duration
+	var want []ports.Lease
+	for range 1 + p.rnd.IntN(4) {
+		ttl := p.ms(1, 4)
+		l, next, err := p.oneByOne.ClaimAll(names, ttl)
+		require.NoError(p, err)
+		ttls, want, wantNext = append(ttls, ttl), append(want, l...), append(wantNext, next...)
+	}
+	got, next, err := p.atOnce.ClaimAll(names, ttls...)
+	require.NoError(p, err)
+	require.Equal(p, want, got)
+	for i, l := range got {
+		if l != (ports.Lease{}) {
+			p.leases = append(p.leases, l)
+		} else {
+			require.Equal(p, wantNext[i], next[i])
 		}
 	}
+}
+
+// ack acknowledges some leases of one queue, among them ghosts' and the same one twice.
+func (p *pair) ack() {
+	leases := []ports.Lease{p.lease()}
+	for range 3 {
+		if l := p.lease(); l.Queue == leases[0].Queue {
+			leases = append(leases, l)
+		}
+	}
+	var want []error
+	for _, l := range leases {
+		verdict, err := p.oneByOne.AckAll(l)
+		require.NoError(p, err)
+		want = append(want, verdict...)
+	}
+	got, err := p.atOnce.AckAll(leases...)
+	require.NoError(p, err)
+	require.Equal(p, want, got)
 }

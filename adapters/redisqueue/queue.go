@@ -55,6 +55,9 @@ func New(ctx context.Context, client redis.UniversalClient, c Config) (*Queue, e
 	q.enqueues.run = q.enqueueAll
 	q.claims.run, q.claims.undo = q.claimAll, q.giveBack
 	q.acks.run = q.ackAll
+	if _, err := q.Stats(ctx, ports.DefaultQueue); err != nil { // all keys and scripts want the same rights
+		return nil, fmt.Errorf("opening the queue: %w", redisserver.Advise(err))
+	}
 	return q, nil
 }
 
@@ -65,7 +68,7 @@ func (q *Queue) Enqueue(ctx context.Context, e ports.Entry) error {
 		return err
 	}
 	if _, err := q.enqueues.do(ctx, e.Queue, e); err != nil {
-		if strings.Contains(err.Error(), "OOM command not allowed") {
+		if redisserver.IsFull(err) {
 			err = fmt.Errorf("%w: %w", ports.ErrFull, err)
 		}
 		return fmt.Errorf("enqueueing task %q: %w", e.Task, err)

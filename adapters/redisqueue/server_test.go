@@ -33,8 +33,26 @@ func TestAQueueWorksOverTLSWithAPassword(t *testing.T) {
 	client := redis.NewClient(wrong)
 	defer func() { _ = client.Close() }()
 	err := refusal(t, client)
-	require.ErrorContains(t, err, "WRONGPASS")
+	require.ErrorContains(t, err, "check the user and the password")
 	require.NotContains(t, err.Error(), wrong.Password)
+}
+
+func TestAUserWithoutRightsIsRefused(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, testenv.RedisOptions{})
+	admin := server.Client(t)
+	for what, rules := range map[string][]any{
+		"no scripts": {"~*", "+@all", "-@scripting"},
+		"no keys":    {"~others:*", "+@all"},
+	} {
+		require.NoError(t, admin.Do(t.Context(), append([]any{"ACL", "SETUSER", what[3:], "on", ">password"}, rules...)...).Err())
+		opts := server.Options()
+		opts.Username, opts.Password = what[3:], "password"
+		client := redis.NewClient(opts)
+		_, err := redisqueue.New(t.Context(), client, redisqueue.Config{})
+		require.NoError(t, client.Close())
+		require.ErrorContains(t, err, "opening the queue: the user may not do this; see in docs/operations.md which rights it needs", what)
+	}
 }
 
 func TestAnAddressWhereNobodyIsIsRefused(t *testing.T) {
