@@ -45,5 +45,5 @@ fuzz: ## every fuzz test for FUZZTIME each
 		done || exit 1; \
 	done
 
-chaos: ## the crash suite, ROUNDS times (some four minutes each), and what it all came to
+chaos: ## the crash suite, ROUNDS times (some two minutes each), and what it all came to
 	go test -count $(ROUNDS) -v -timeout 2h ./internal/chaos
