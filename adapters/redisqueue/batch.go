@@ -4,19 +4,24 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // maxBatch is the most calls that one run makes, so that none keeps the server for
 // long.
 const maxBatch = 64
 
+// runTimeout bounds a run, for which others wait: longer than the client's retries
+// take on a server that is silent, but not for ever.
+const runTimeout = 30 * time.Second
+
 // batches makes calls that come together in one run. A call that finds no other of
 // its key under way is made at once, alone; those that come meanwhile are the next
 // run. So nobody waits for company, and the more come, the more share a run.
 type batches[In, Out any] struct {
 	// run makes these calls and returns what each brought; an error is everybody's.
-	// It has no context: the calls have one each.
-	run func([]In) ([]Out, error)
+	// Its context is that of the run: the calls have one each.
+	run func(context.Context, []In) ([]Out, error)
 	// undo, unless nil, gets what a call brought whose caller had gone by then.
 	undo func(Out)
 
@@ -75,7 +80,9 @@ func (b *batches[In, Out]) serve(key string) {
 		for _, c := range calls {
 			ins = append(ins, c.in)
 		}
-		outs, err := b.run(ins)
+		ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
+		outs, err := b.run(ctx, ins)
+		cancel()
 		for i, c := range calls {
 			o := outcome[Out]{err: err}
 			if err == nil {

@@ -3,13 +3,18 @@ package redisqueue
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/ports"
 )
 
 // held makes runs that go on until they are let go, and notes them. What a call of n
@@ -23,7 +28,7 @@ type heldRuns struct {
 
 func newHeldRuns() *heldRuns {
 	h := &heldRuns{runs: make(chan []int, 100), letGo: make(chan error), undone: make(chan int, 100)}
-	h.run = func(ins []int) ([]int, error) {
+	h.run = func(_ context.Context, ins []int) ([]int, error) {
 		h.runs <- ins
 		if err := <-h.letGo; err != nil {
 			return nil, err
@@ -188,6 +193,27 @@ func TestOneWhoseContextEndsLeavesAtOnceAndAlone(t *testing.T) {
 	})
 }
 
+// Those who come later wait for the run. A client whose only timeouts are those of
+// contexts does not hold it up for ever.
+func TestARunEndsAlthoughTheServerIsSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := redis.NewClient(&redis.Options{
+			Addr: "127.0.0.1:1", // no name that the network has to be asked for
+			Dialer: func(context.Context, string, string) (net.Conn, error) {
+				here, there := net.Pipe()
+				go func() { _, _ = io.Copy(io.Discard, there) }()
+				return here, nil
+			},
+			ReadTimeout: -1, ContextTimeoutEnabled: true,
+		})
+		q := &Queue{client: client}
+		q.acks.run = q.ackAll
+		require.ErrorIs(t, q.Ack(t.Context(), ports.Lease{}), context.DeadlineExceeded)
+		require.NoError(t, client.Close())
+	})
+}
+
 // Whatever comes first, a call that was made has an answer or is undone.
 func TestEveryOutcomeHasOneReceiver(t *testing.T) {
 	t.Parallel()
@@ -200,7 +226,7 @@ func TestEveryOutcomeHasOneReceiver(t *testing.T) {
 	}
 	var undoing sync.WaitGroup
 	b := &batches[int, int]{
-		run: func(ins []int) ([]int, error) {
+		run: func(_ context.Context, ins []int) ([]int, error) {
 			undoing.Add(len(ins))
 			for _, n := range ins {
 				note(&made, 10*n)

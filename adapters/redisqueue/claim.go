@@ -80,7 +80,7 @@ func keyOf(queues []string) string {
 }
 
 // claimAll makes claims of the same queues.
-func (q *Queue) claimAll(claims []claim) ([]found, error) {
+func (q *Queue) claimAll(ctx context.Context, claims []claim) ([]found, error) {
 	queues := claims[0].queues
 	args := make([]any, 0, len(queues)+2*len(claims))
 	for _, name := range queues {
@@ -92,7 +92,7 @@ func (q *Queue) claimAll(claims []claim) ([]found, error) {
 	for _, c := range claims {
 		args = append(args, millis(c.ttl))
 	}
-	reply, err := q.run(context.Background(), claimScript, queues, args...)
+	reply, err := q.run(ctx, claimScript, queues, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package redisqueue
 
 import (
+	"context"
 	"runtime"
 	"time"
 
@@ -63,7 +64,7 @@ func (b *batches[In, Out]) begin(key string) bool {
 
 // EnqueueAll adds entries of one queue in one run.
 func (q *Queue) EnqueueAll(entries ...ports.Entry) error {
-	_, err := q.enqueueAll(entries)
+	_, err := q.enqueueAll(context.Background(), entries)
 	return err
 }
 
@@ -74,7 +75,7 @@ func (q *Queue) ClaimAll(queues []string, ttls ...time.Duration) (leases []ports
 	for _, ttl := range ttls {
 		claims = append(claims, claim{queues, ttl})
 	}
-	all, err := q.claimAll(claims)
+	all, err := q.claimAll(context.Background(), claims)
 	for _, f := range all {
 		leases, next = append(leases, f.lease), append(next, f.next)
 	}
@@ -83,7 +84,7 @@ func (q *Queue) ClaimAll(queues []string, ttls ...time.Duration) (leases []ports
 
 // AckAll acknowledges leases of one queue in one run, and returns what is said of each.
 func (q *Queue) AckAll(leases ...ports.Lease) ([]error, error) {
-	words, err := q.ackAll(leases)
+	words, err := q.ackAll(context.Background(), leases)
 	var verdicts []error
 	for _, word := range words {
 		verdicts = append(verdicts, verdict(word))

@@ -77,7 +77,7 @@ func (q *Queue) Enqueue(ctx context.Context, e ports.Entry) error {
 }
 
 // enqueueAll adds entries of one queue.
-func (q *Queue) enqueueAll(entries []ports.Entry) ([]struct{}, error) {
+func (q *Queue) enqueueAll(ctx context.Context, entries []ports.Entry) ([]struct{}, error) {
 	queue := entries[0].Queue
 	args := make([]any, 0, 1+3*len(entries))
 	args = append(args, queue)
@@ -90,7 +90,7 @@ func (q *Queue) enqueueAll(entries []ports.Entry) ([]struct{}, error) {
 	for _, e := range entries {
 		args = append(args, millis(e.Delay))
 	}
-	_, err := q.run(context.Background(), enqueueScript, []string{queue}, args...)
+	_, err := q.run(ctx, enqueueScript, []string{queue}, args...)
 	return make([]struct{}, len(entries)), err
 }
 
@@ -130,7 +130,7 @@ func (q *Queue) Ack(ctx context.Context, l ports.Lease) error {
 }
 
 // ackAll acknowledges leases of one queue, and returns the script's verdicts.
-func (q *Queue) ackAll(leases []ports.Lease) ([]any, error) {
+func (q *Queue) ackAll(ctx context.Context, leases []ports.Lease) ([]any, error) {
 	queue := leases[0].Queue
 	args := make([]any, 0, 1+2*len(leases))
 	args = append(args, queue)
@@ -140,7 +140,7 @@ func (q *Queue) ackAll(leases []ports.Lease) ([]any, error) {
 	for _, l := range leases {
 		args = append(args, fence(l))
 	}
-	reply, err := q.run(context.Background(), ackScript, []string{queue}, args...)
+	reply, err := q.run(ctx, ackScript, []string{queue}, args...)
 	if err == nil && len(reply) != len(leases) {
 		err = badReply(reply)
 	}
