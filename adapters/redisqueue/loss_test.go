@@ -214,12 +214,12 @@ func TestScriptsThatTheServerForgotAreSentAgain(t *testing.T) {
 	use(t, q)
 }
 
-// newQueueBehindProxy returns a queue that the proxy can cut off. Nothing is
-// tried for long.
+// newQueueBehindProxy returns a queue that the proxy can cut off. Nothing is tried
+// again, and an answer is waited for longer than a test freezes the proxy.
 func newQueueBehindProxy(t *testing.T) (*redisqueue.Queue, *testenv.NetProxy) {
 	opts := *testenv.Redis(t).Options()
 	proxy := testenv.TCPProxy(t, opts.Addr)
-	opts.Addr, opts.MaxRetries, opts.DialTimeout = proxy.Addr(), -1, time.Second
+	opts.Addr, opts.MaxRetries, opts.ReadTimeout = proxy.Addr(), -1, time.Minute
 	client := redis.NewClient(&opts)
 	t.Cleanup(func() { _ = client.Close() })
 	return newQueue(t, client), proxy
