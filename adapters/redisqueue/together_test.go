@@ -125,6 +125,43 @@ func TestMoreClaimsTogetherThanThereAreEntries(t *testing.T) {
 	require.Len(t, tasks, 3)
 }
 
+// A batch of the greatest size, from queues whose names hold every byte that there is.
+func TestAsManyCallsTogetherAsThereCanBe(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, testenv.Redis(t))
+	var names []string
+	for first := 0; first < 256; first += ports.MaxQueueName {
+		var name []byte
+		for i := range ports.MaxQueueName {
+			name = append(name, byte(first+i))
+		}
+		names = append(names, string(name))
+	}
+	const n = 64
+	ttls := make([]time.Duration, n)
+	var want []ports.TaskID
+	for i, name := range names {
+		var entries []ports.Entry
+		for j := range n {
+			e := ports.Entry{Task: ports.TaskID(fmt.Sprintf("%0*d", ports.MaxIDLen, n*i+j)), Queue: name}
+			entries, want = append(entries, e), append(want, e.Task)
+			ttls[j] = time.Hour
+		}
+		require.NoError(t, q.EnqueueAll(entries...))
+	}
+	for i, name := range names {
+		leases, _, err := q.ClaimAll(names, ttls...)
+		require.NoError(t, err)
+		for j, l := range leases {
+			require.Equal(t, name, l.Queue)
+			require.Equal(t, want[n*i+j], l.Task)
+		}
+		verdicts, err := q.AckAll(leases...)
+		require.NoError(t, err)
+		require.Equal(t, make([]error, n), verdicts)
+	}
+}
+
 // What somebody's hand removed is passed over.
 func TestClaimsTogetherOfATaskWithoutARecord(t *testing.T) {
 	t.Parallel()
