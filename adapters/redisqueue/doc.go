@@ -45,7 +45,8 @@
 // them. None waits for company: one that comes alone is sent at once. To each its
 // answer is what it would have been alone, in the order in which they came, and one
 // whose context ends leaves at once and alone. What they share is an error of the
-// connection, and the wait for an answer: see that the client's ReadTimeout is short.
+// connection, and the wait for an answer: see that the client's ReadTimeout is short
+// and not off.
 //
 // # Waiting
 //
