@@ -55,6 +55,15 @@ func TestAUserWithoutRightsIsRefused(t *testing.T) {
 	}
 }
 
+func TestAClientWithoutATimeoutIsRefused(t *testing.T) {
+	t.Parallel()
+	opts := *testenv.Redis(t).Options()
+	opts.ReadTimeout = -1
+	client := redis.NewClient(&opts)
+	defer func() { _ = client.Close() }()
+	require.ErrorContains(t, refusal(t, client), "the client's ReadTimeout is off")
+}
+
 func TestAnAddressWhereNobodyIsIsRefused(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -22,11 +22,14 @@ const minMajor, minMinor = 6, 2
 // setting and says how to mend it.
 func Check(ctx context.Context, client redis.UniversalClient) error {
 	check := func(ctx context.Context, node *redis.Client) error {
-		info, err := node.Info(ctx).Result()
+		err := checkOptions(node.Options())
 		if err == nil {
-			err = checkInfo(info)
-		} else {
-			err = Advise(err)
+			var info string
+			if info, err = node.Info(ctx).Result(); err == nil {
+				err = checkInfo(info)
+			} else {
+				err = Advise(err)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("checking the Redis server at %s: %w", node.Options().Addr, err)
@@ -51,6 +54,15 @@ func Check(ctx context.Context, client redis.UniversalClient) error {
 		err = fmt.Errorf("checking the Redis server: %w", Advise(ended))
 	}
 	return err
+}
+
+// checkOptions judges the client.
+func checkOptions(o *redis.Options) error {
+	if o.ReadTimeout <= 0 && !o.ContextTimeoutEnabled {
+		return errors.New("the client's ReadTimeout is off, so that a connection that died without a word would be waited for without an end: " +
+			"set it to a few seconds")
+	}
+	return nil
 }
 
 // Advise adds to the error of a call at start-up what to look at.
