@@ -35,7 +35,6 @@
 // s3:ListBucket, s3:GetBucketVersioning, s3:GetObject, s3:PutObject and
 // s3:DeleteObject, on a bucket with versions also s3:ListBucketVersions and
 // s3:DeleteObjectVersion, and s3:GetBucketLocation unless the client was given a
-// region. Making the bucket needs
-// s3:CreateBucket; Config.Expire needs s3:GetLifecycleConfiguration and
-// s3:PutLifecycleConfiguration.
+// region. Making the bucket needs s3:CreateBucket; Config.Expire needs
+// s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration.
 package miniolog

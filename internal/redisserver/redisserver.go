@@ -12,26 +12,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The oldest version that knows every command and script call of the adapters
-// (ZRANGE with BYSCORE, BZPOPMIN with fractions of a second, SET with GET).
+// The oldest version that knows every command of the adapters: SMISMEMBER and ZMSCORE
+// came with it.
 const minMajor, minMinor = 6, 2
 
 // Check asks the server, or every master of a cluster, what it is, and refuses
 // one that cannot be trusted with tasks: one that is too old, that is a
-// replica, or that throws away keys when its memory is full. The error names the
-// setting and says how to mend it.
+// replica, or that throws away keys when its memory is full; and a client that waits
+// for answers without an end. The error names the setting and says how to mend it.
 func Check(ctx context.Context, client redis.UniversalClient) error {
 	check := func(ctx context.Context, node *redis.Client) error {
-		err := checkOptions(node.Options())
-		if err == nil {
-			var info string
-			if info, err = node.Info(ctx).Result(); err == nil {
-				err = checkInfo(info)
-			} else {
-				err = Advise(err)
-			}
-		}
-		if err != nil {
+		if err := checkNode(ctx, node); err != nil {
 			return fmt.Errorf("checking the Redis server at %s: %w", node.Options().Addr, err)
 		}
 		return nil
@@ -54,6 +45,17 @@ func Check(ctx context.Context, client redis.UniversalClient) error {
 		err = fmt.Errorf("checking the Redis server: %w", Advise(ended))
 	}
 	return err
+}
+
+func checkNode(ctx context.Context, node *redis.Client) error {
+	if err := checkOptions(node.Options()); err != nil {
+		return err
+	}
+	info, err := node.Info(ctx).Result()
+	if err != nil {
+		return Advise(err)
+	}
+	return checkInfo(info)
 }
 
 // checkOptions judges the client.
