@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,8 +46,7 @@ type Config struct {
 	// LogURLTTL is how long presigned log URLs are good. Default: 15 min.
 	LogURLTTL time.Duration
 	// Metrics gets the metrics of this API, the Go runtime and the process;
-	// /metrics serves all that it has. An API needs one of its own. Default: a
-	// new one.
+	// /metrics serves all that it has. No two APIs may share one. Default: a new one.
 	Metrics *prometheus.Registry
 	// Queues are the queues whose figures /metrics has. Default: DefaultQueue.
 	Queues []string
@@ -74,7 +72,7 @@ type API struct {
 	log     *slog.Logger
 	mux     *http.ServeMux
 	origins map[string]bool
-	hosts   map[string]bool
+	hosts   hosts
 	csrf    *http.CrossOriginProtection
 	maxBody int64
 	meters  *meters
@@ -110,7 +108,6 @@ func New(cfg Config) (*API, error) {
 		cfg:     cfg,
 		client:  cfg.Client,
 		log:     cfg.Logger,
-		hosts:   map[string]bool{},
 		origins: map[string]bool{},
 		csrf:    http.NewCrossOriginProtection(),
 		maxBody: maxBody(cfg.Client.Policy()),
@@ -123,12 +120,9 @@ func New(cfg Config) (*API, error) {
 		}
 		a.cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
 	}
-	for _, h := range cfg.AllowedHosts {
-		name := hostName(h)
-		if name == "" || (name != canonicalHost(strings.Trim(h, "[]")) && net.ParseIP(h) == nil) {
-			return nil, ports.Invalid("allowed_hosts", "must be names or addresses without port, not %q", h)
-		}
-		a.hosts[name] = true
+	var err error
+	if a.hosts, err = hostsOf(cfg.AllowedHosts); err != nil {
+		return nil, err
 	}
 	for _, o := range cfg.AllowedOrigins {
 		if err := a.csrf.AddTrustedOrigin(o); err != nil {
@@ -136,10 +130,8 @@ func New(cfg Config) (*API, error) {
 		}
 		a.origins[o] = true
 	}
-	for _, c := range cfg.Ready {
-		if c.Name == "" || c.Ready == nil {
-			return nil, ports.Invalid("ready", "must have checks with a name and a function")
-		}
+	if err := validChecks(cfg.Ready); err != nil {
+		return nil, err
 	}
 	if slices.Contains(cfg.Queues, "") {
 		return nil, ports.Invalid("queues", "must have names")
@@ -148,7 +140,6 @@ func New(cfg Config) (*API, error) {
 	if err := a.routes(); err != nil {
 		return nil, err
 	}
-	var err error
 	a.meters, err = newMeters(cfg.Metrics, &queueMeter{client: cfg.Client, queues: cfg.Queues, log: cfg.Logger})
 	if err != nil {
 		return nil, err

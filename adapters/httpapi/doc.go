@@ -49,6 +49,12 @@
 // besides. A queue whose figures cannot be had costs those figures alone. A proxy
 // in front of the API does not pass /metrics on.
 //
+// # Health
+//
+// /healthz says that the process serves; /readyz asks what Config.Ready names, and
+// says which part fails, not why. Probes serve the same, and the metrics, for a
+// service that has no API, or none until its parts have been reached.
+//
 // # Timeouts
 //
 // The handler sets a deadline for each write and for reading a body. The rest is

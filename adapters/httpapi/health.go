@@ -7,17 +7,29 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/task-runner/task-runner/ports"
 )
 
 // Health is the answer of /healthz and /readyz.
 type Health struct {
-	Status string            `json:"status" enum:"ok,ready,draining,unavailable"`
+	Status string            `json:"status" enum:"ok,ready,starting,draining,unavailable"`
 	Checks map[string]string `json:"checks,omitempty" doc:"Each check by name: ok or failed. Why it failed is in the server's log."`
 }
 
 type healthAnswer struct {
 	Status int
 	Body   Health
+}
+
+// validChecks refuses checks that cannot be run or told.
+func validChecks(checks []Check) error {
+	for _, c := range checks {
+		if c.Name == "" || c.Ready == nil {
+			return ports.Invalid("ready", "must have checks with a name and a function")
+		}
+	}
+	return nil
 }
 
 // readiness runs the checks, together and at most once in readyFor, so that
@@ -68,17 +80,25 @@ func (c *readiness) run(ctx context.Context) {
 	}
 }
 
-func (a *API) healthz(*exchange) (*healthAnswer, error) {
-	return &healthAnswer{Status: http.StatusOK, Body: Health{Status: "ok"}}, nil
+// answer is the answer of /readyz.
+func (c *readiness) answer(ctx context.Context, draining bool) *healthAnswer {
+	if draining {
+		return &healthAnswer{Status: http.StatusServiceUnavailable, Body: Health{Status: "draining"}}
+	}
+	checks, ok := c.state(ctx)
+	if !ok {
+		return &healthAnswer{Status: http.StatusServiceUnavailable, Body: Health{Status: "unavailable", Checks: checks}}
+	}
+	return &healthAnswer{Status: http.StatusOK, Body: Health{Status: "ready", Checks: checks}}
 }
 
+// alive is the answer of /healthz.
+func alive() *healthAnswer {
+	return &healthAnswer{Status: http.StatusOK, Body: Health{Status: "ok"}}
+}
+
+func (a *API) healthz(*exchange) (*healthAnswer, error) { return alive(), nil }
+
 func (a *API) readyz(x *exchange) (*healthAnswer, error) {
-	if a.isDraining() {
-		return &healthAnswer{Status: http.StatusServiceUnavailable, Body: Health{Status: "draining"}}, nil
-	}
-	checks, ok := a.ready.state(x.context())
-	if !ok {
-		return &healthAnswer{Status: http.StatusServiceUnavailable, Body: Health{Status: "unavailable", Checks: checks}}, nil
-	}
-	return &healthAnswer{Status: http.StatusOK, Body: Health{Status: "ready", Checks: checks}}, nil
+	return a.ready.answer(x.context(), a.isDraining()), nil
 }

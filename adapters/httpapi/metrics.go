@@ -68,15 +68,20 @@ func newMeters(registry *prometheus.Registry, queues *queueMeter) (*meters, erro
 			return nil, fmt.Errorf("%w: %w", ports.Invalid("metrics", "must not have another API's metrics"), err)
 		}
 	}
+	return m, measureProcess(registry)
+}
+
+// measureProcess gives registry the figures of the runtime and of the process. One
+// that has them keeps them.
+func measureProcess(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
-		// A registry that came with them keeps its own.
 		if err := registry.Register(c); err != nil && !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
-			return nil, fmt.Errorf("%w: %w", ports.Invalid("metrics", "must take the collectors of the runtime and the process"), err)
+			return fmt.Errorf("%w: %w", ports.Invalid("metrics", "must take the collectors of the runtime and the process"), err)
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // metricsHandler serves what registry gathers, without what failed.

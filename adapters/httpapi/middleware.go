@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/task-runner/task-runner/ports"
 )
 
 // exchange is one request with its response, as handlers see them.
@@ -34,25 +36,13 @@ func (x *exchange) context() context.Context { return x.r.Context() }
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{api: a, id: requestID(r)}
-	x.w = &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: a.cfg.WriteTimeout}
+	x.w = newResponse(w, r, x.id, a.cfg.WriteTimeout)
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer a.meters.measure(x, time.Now())
 	defer x.recoverPanic()
-	if r.Body != nil && r.Body != http.NoBody {
-		// The server reads what a handler left of a body before it sends the answer.
-		_ = x.w.control.SetReadDeadline(time.Now().Add(a.cfg.WriteTimeout / 2))
-	}
 
-	h := w.Header()
-	h.Set("X-Request-Id", x.id)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
-
-	if len(a.hosts) > 0 && !a.hosts[hostName(r.Host)] {
-		x.fail(newProblem(http.StatusMisdirectedRequest, "unknown_host", "This server does not answer to that host name."))
+	if !a.hosts.allow(r) {
+		x.fail(unknownHost())
 		return
 	}
 	if a.cors(x) {
@@ -64,7 +54,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	handler, pattern := a.mux.Handler(x.r)
 	if pattern == "" {
-		x.fail(unrouted(handler, x.r, h))
+		x.fail(unrouted(handler, x.r, w.Header()))
 		return
 	}
 	x.route = routeOf(pattern)
@@ -145,6 +135,24 @@ type response struct {
 	status   int // 0 until it is set
 }
 
+// newResponse returns a response to r with the header that every answer has, and
+// timeout for each write.
+func newResponse(w http.ResponseWriter, r *http.Request, id string, timeout time.Duration) *response {
+	res := &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
+	if r.Body != nil && r.Body != http.NoBody {
+		// The server reads what a handler left of a body before it sends the answer.
+		_ = res.control.SetReadDeadline(time.Now().Add(timeout / 2))
+	}
+	h := w.Header()
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	return res
+}
+
 // Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
@@ -190,6 +198,27 @@ func requestID(r *http.Request) string {
 		return rand.Text()
 	}
 	return id
+}
+
+// hosts are the names and addresses that a server answers to; all if there are none.
+type hosts map[string]bool
+
+func hostsOf(list []string) (hosts, error) {
+	all := hosts{}
+	for _, h := range list {
+		name := hostName(h)
+		if name == "" || (name != canonicalHost(strings.Trim(h, "[]")) && net.ParseIP(h) == nil) {
+			return nil, ports.Invalid("allowed_hosts", "must be names or addresses without port, not %q", h)
+		}
+		all[name] = true
+	}
+	return all, nil
+}
+
+func (h hosts) allow(r *http.Request) bool { return len(h) == 0 || h[hostName(r.Host)] }
+
+func unknownHost() *Problem {
+	return newProblem(http.StatusMisdirectedRequest, "unknown_host", "This server does not answer to that host name.")
 }
 
 // hostName returns the name or address in a Host header, without the port, in

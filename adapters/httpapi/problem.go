@@ -108,6 +108,11 @@ func problemOf(err error) *Problem {
 			return newProblem(m.status, m.code, m.detail).retry(m.retry)
 		}
 	}
+	return unavailable()
+}
+
+// unavailable is the problem of a service that lacks a part of it.
+func unavailable() *Problem {
 	return newProblem(http.StatusServiceUnavailable, "unavailable", "A part of the service does not answer; try again.").retry("5")
 }
 
@@ -124,13 +129,15 @@ func (x *exchange) problem(err error) *Problem {
 }
 
 // fail answers with err as a problem.
-func (x *exchange) fail(err error) {
-	p := x.problem(err)
-	h := x.w.Header()
+func (x *exchange) fail(err error) { x.problem(err).write(x.w) }
+
+// write writes the whole answer.
+func (p *Problem) write(w http.ResponseWriter) {
+	h := w.Header()
 	if p.retryAfter != "" {
 		h.Set("Retry-After", p.retryAfter)
 	}
 	h.Set("Content-Type", problemType)
-	x.w.WriteHeader(p.Status)
-	_ = encodeJSON(x.w, p)
+	w.WriteHeader(p.Status)
+	_ = encodeJSON(w, p)
 }
