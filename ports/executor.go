@@ -3,6 +3,7 @@ package ports
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Executor runs programs that nobody trusts, each in a fresh sandbox that is used
@@ -55,6 +56,11 @@ type Job struct {
 	Language Language
 	// Spec is a Spec that the core accepted: complete, every limit set.
 	Spec Spec
+	// CreatedAt is when the task was accepted, and TraceParent the trace of its
+	// submission: the Task's. Both are for whoever watches; the program runs the same
+	// without them.
+	CreatedAt   time.Time
+	TraceParent string
 	// Stdout and Stderr get the program's output as it comes, at most
 	// Spec.Limits.Output bytes each. Run calls them from one goroutine at a time,
 	// never after it returned, and passes slices that they must not keep. A

@@ -127,6 +127,10 @@ type Task struct {
 	// CreatedAt is when the task was accepted, StartedAt when its last attempt
 	// started, FinishedAt when it became terminal; zero if that has not happened.
 	CreatedAt, StartedAt, FinishedAt time.Time
+	// TraceParent is the W3C traceparent of the submission, of version 00 and so of
+	// 55 bytes, by which the trace of a request goes on where its task is run; empty
+	// if it was not traced. Nothing is decided by it.
+	TraceParent string
 }
 
 // Clone returns a deep copy of t.

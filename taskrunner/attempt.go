@@ -211,6 +211,7 @@ func (a *attempt) execute(ctx context.Context, t Task, rec *recorder) (outcome O
 	err = guard(func() (err error) {
 		outcome, err = a.w.cfg.Executor.Run(ctx, ports.Job{
 			Task: t.ID, Attempt: t.Attempt, Language: lang.Clone(), Spec: t.Spec.Clone(),
+			CreatedAt: t.CreatedAt, TraceParent: t.TraceParent,
 			Stdout: &rec.stdout, Stderr: &rec.stderr, Sample: rec.sample,
 		})
 		return err

@@ -1,6 +1,7 @@
 package taskrunner
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -47,6 +48,11 @@ type Config struct {
 	// Logger gets what operators should know: IDs, numbers and errors, never a
 	// task's code, input or output. Default: slog.Default().
 	Logger *slog.Logger
+	// TraceParent, if set, is asked once by every Submit for the W3C traceparent of
+	// its context, "" if there is none. The record keeps it, and the executor gets it
+	// with each attempt. What is no traceparent of version 00 is dropped: a trace is
+	// never a reason to refuse a task. Default: none.
+	TraceParent func(context.Context) string
 }
 
 // minLeaseTTL bounds LeaseTTL below: heartbeats closer than some ten a second

@@ -35,9 +35,10 @@ func (c *Client) Submit(ctx context.Context, spec Spec) (Task, error) {
 	case full && spec.IdempotencyKey == "":
 		return Task{}, errQueueFull(spec.Queue)
 	}
+	trace := c.cfg.traceParent(ctx)
 	for {
 		at := now()
-		t := Task{ID: ids.next(at), Spec: spec, Status: ports.StatusQueued, CreatedAt: at}
+		t := Task{ID: ids.next(at), Spec: spec, Status: ports.StatusQueued, CreatedAt: at, TraceParent: trace}
 		stored, err := c.cfg.Backend.Store.Create(ctx, t)
 		switch {
 		case errors.Is(err, ErrExists):

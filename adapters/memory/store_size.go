@@ -22,7 +22,7 @@ func sizeOf(t *ports.Task) int64 {
 	s := &t.Spec
 	n := recordOverhead + length(t.ID) + length(t.Owner) +
 		length(s.Language) + length(s.Code) + length(s.Entrypoint) + int64(len(s.Stdin)) +
-		length(s.Queue) + length(s.IdempotencyKey)
+		length(s.Queue) + length(s.IdempotencyKey) + length(t.TraceParent)
 	for _, f := range s.Files {
 		n += fileOverhead + length(f.Path) + int64(len(f.Content))
 	}

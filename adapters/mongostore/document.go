@@ -40,6 +40,7 @@ type record struct {
 	StartedAt         *time.Time    `bson:"started_at"`
 	FinishedAt        *time.Time    `bson:"finished_at"`
 	CancelRequestedAt *time.Time    `bson:"cancel_requested_at"`
+	TraceParent       text          `bson:"trace_parent"` // not in documents of before
 	Spec              spec          `bson:"spec"`
 	Result            *result       `bson:"result"`
 }
@@ -126,6 +127,7 @@ func newRecord(t ports.Task) record {
 		StartedAt:         optional(t.StartedAt),
 		FinishedAt:        optional(t.FinishedAt),
 		CancelRequestedAt: optional(t.CancelRequestedAt),
+		TraceParent:       text(t.TraceParent),
 		Spec:              newSpec(&t.Spec),
 	}
 	if t.Result != nil {
@@ -213,6 +215,7 @@ func (r *record) task(id ports.TaskID) ports.Task {
 		CreatedAt:         r.CreatedAt.UTC(),
 		StartedAt:         orZero(r.StartedAt),
 		FinishedAt:        orZero(r.FinishedAt),
+		TraceParent:       string(r.TraceParent),
 	}
 }
 

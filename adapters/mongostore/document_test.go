@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,6 +43,7 @@ func fullTask() ports.Task {
 			Stderr: ports.Output{Head: []byte{}, Tail: []byte{}},
 		},
 		CreatedAt: at, StartedAt: at.Add(time.Second), FinishedAt: at.Add(2 * time.Second),
+		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 }
 
@@ -72,6 +74,24 @@ func TestDocument(t *testing.T) {
 	back, err := decode(raw)
 	require.NoError(t, err)
 	assert.Equal(t, fullTask(), back.Record.task(ports.TaskID(back.ID)))
+}
+
+// A document that was written before tasks had traces is that of a task without one.
+func TestDocumentsOfEarlierVersions(t *testing.T) {
+	t.Parallel()
+	raw, err := bson.Marshal(newDocument(fullTask()))
+	require.NoError(t, err)
+	var kept bson.D
+	require.NoError(t, bson.Unmarshal(raw, &kept))
+	before := slices.DeleteFunc(slices.Clone(kept), func(e bson.E) bool { return e.Key == "trace_parent" })
+	require.Len(t, before, len(kept)-1)
+	raw, err = bson.Marshal(before)
+	require.NoError(t, err)
+	got, err := decode(raw)
+	require.NoError(t, err)
+	want := fullTask()
+	want.TraceParent = ""
+	assert.Equal(t, want, got.Record.task(ports.TaskID(got.ID)))
 }
 
 func TestDocumentsOfLaterVersions(t *testing.T) {

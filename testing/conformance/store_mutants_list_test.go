@@ -142,6 +142,9 @@ var storeContentMutants = []mutant[ports.Store]{
 	storeMutant("a field is forgotten", "Content/keeps every field and every byte", func(b *bentStore) {
 		b.bendStored(func(task *ports.Task) { task.Spec.Limits.Disk = 0 })
 	}),
+	storeMutant("the trace is forgotten", "Content/keeps every field and every byte", func(b *bentStore) {
+		b.bendStored(func(task *ports.Task) { task.TraceParent = "" })
+	}),
 	storeMutant("unknown is zero", "Content/tells usage that is unknown from usage that is zero", func(b *bentStore) {
 		b.bendStored(func(task *ports.Task) {
 			if task.Result.Usage.CPUTime == nil {

@@ -70,9 +70,10 @@ func fullTask() ports.Task {
 			Stdout: ports.Output{Head: allBytes(), Tail: []byte(odd), Bytes: 1<<40 + 3, Truncated: true},
 			Stderr: ports.Output{Head: []byte(odd), Tail: allBytes(), Bytes: 1<<41 + 5, Truncated: true},
 		},
-		CreatedAt:  epoch,
-		StartedAt:  epoch.Add(time.Second),
-		FinishedAt: epoch.Add(2 * time.Second),
+		CreatedAt:   epoch,
+		StartedAt:   epoch.Add(time.Second),
+		FinishedAt:  epoch.Add(2 * time.Second),
+		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 }
 
