@@ -35,7 +35,7 @@ func (x *exchange) context() context.Context { return x.r.Context() }
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{api: a, id: requestID(r)}
+	x := &exchange{api: a, id: RequestID(r)}
 	x.w = newResponse(w, r, x.id, a.cfg.WriteTimeout)
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer a.meters.measure(x, time.Now())
@@ -188,8 +188,9 @@ func (w *response) extend() {
 // deadline, for which every protocol has another error.
 func (w *response) late() bool { return !time.Now().Before(w.deadline) }
 
-// requestID returns the caller's X-Request-Id if it is harmless, else a new one.
-func requestID(r *http.Request) string {
+// RequestID returns the name of a request: the caller's X-Request-Id if it is
+// harmless, else a new one. Whoever stands before an API passes it on in that field.
+func RequestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	harmful := func(c rune) bool {
 		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("-_.", c)
@@ -216,6 +217,26 @@ func hostsOf(list []string) (hosts, error) {
 }
 
 func (h hosts) allow(r *http.Request) bool { return len(h) == 0 || h[hostName(r.Host)] }
+
+// AllowHosts returns a handler that passes to next the requests whose Host header
+// has one of the names or addresses, without port, and refuses the others; without
+// names it passes all. ErrInvalid: one is no name.
+func AllowHosts(names []string, next http.Handler) (http.Handler, error) {
+	allowed, err := hostsOf(names)
+	if err != nil || len(allowed) == 0 {
+		return next, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if allowed.allow(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		id := RequestID(r)
+		p := unknownHost()
+		p.RequestID = id
+		p.write(newResponse(w, r, id, probeTimeout))
+	}), nil
+}
 
 func unknownHost() *Problem {
 	return newProblem(http.StatusMisdirectedRequest, "unknown_host", "This server does not answer to that host name.")

@@ -73,7 +73,7 @@ const probeTimeout = 10 * time.Second
 
 // ServeHTTP implements http.Handler.
 func (p *Probes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := requestID(r)
+	id := RequestID(r)
 	res := newResponse(w, r, id, probeTimeout)
 	fail := func(problem *Problem) {
 		problem.RequestID = id

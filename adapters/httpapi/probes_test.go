@@ -128,3 +128,22 @@ func TestProbesThatAreNotSoundAreRefused(t *testing.T) {
 	_, err := NewProbes(ProbesConfig{})
 	require.NoError(t, err)
 }
+
+func TestOnlyAllowedHostsReachWhatIsBehindThem(t *testing.T) {
+	t.Parallel()
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	h, err := AllowHosts([]string{"localhost", "::1", "run.example.com"}, next)
+	require.NoError(t, err)
+	for _, host := range []string{"localhost", "localhost:5000", "[::1]:5000", "RUN.example.com."} {
+		assert.Equal(t, http.StatusNoContent, probe(t, h, "GET", "/", "Host", host).StatusCode, host)
+	}
+	for _, host := range []string{"evil.example", "localhost.evil.example", "127.0.0.1", ""} {
+		r := probe(t, h, "GET", "/", "Host", host, "X-Request-Id", "my-id.1")
+		assert.Equal(t, "unknown_host", problemIn(t, r, http.StatusMisdirectedRequest).Code, host)
+	}
+	any, err := AllowHosts(nil, next)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusNoContent, probe(t, any, "GET", "/", "Host", "evil.example").StatusCode)
+	_, err = AllowHosts([]string{"localhost:5000"}, next)
+	assert.ErrorIs(t, err, ports.ErrInvalid)
+}
