@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,16 +68,23 @@ func (p *payload) deliver(ctx context.Context, cli client.APIClient) error {
 	id := strings.ToLower(rand.Text()[:12])
 	d := &delivery{
 		payload: p, cli: cli, clock: clock, id: id,
-		// A tag of its own, since a second image would take a common one away.
-		image: strings.TrimSuffix(runnerPrefix, "-") + ":" + strings.TrimPrefix(p.volume, runnerPrefix) + "-" + id,
-		labels: map[string]string{
-			labelRole:     roleRunner,
-			labelExecutor: id, // there is no executor yet; this is as good
-			labelExpires:  clock().Add(helperTTL).UTC().Format(expiryFormat),
-		},
+		image:  p.image(id),
+		labels: helperLabels(id, clock().Add(helperTTL).UTC().Format(expiryFormat)),
 	}
 	defer d.clean(ctx)
 	return d.run(ctx)
+}
+
+// image returns the name of the image of a delivery: with a tag of its own, since a
+// second image would take a common one away.
+func (p *payload) image(id string) string {
+	return strings.TrimSuffix(runnerPrefix, "-") + ":" + strings.TrimPrefix(p.volume, runnerPrefix) + "-" + id
+}
+
+// helperLabels are those of all that a delivery makes but the volume. There is no
+// executor yet; the delivery's ID is as good.
+func helperLabels(id, expires string) map[string]string {
+	return map[string]string{labelRole: roleRunner, labelExecutor: id, labelExpires: expires}
 }
 
 // engineClock returns a clock that shows the engine's time, which need not be ours. It
@@ -139,16 +148,12 @@ func (d *delivery) run(ctx context.Context) error {
 
 // importImage makes the image that containers need: an empty folder.
 func (d *delivery) importImage(ctx context.Context) error {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	if err := errors.Join(w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: runnerFolder[1:] + "/", Mode: folderMode}), w.Close()); err != nil {
-		return fmt.Errorf("packing an image: %w", err)
+	content, err := emptyImage()
+	if err != nil {
+		return err
 	}
-	var changes []string
-	for k, v := range d.labels {
-		changes = append(changes, fmt.Sprintf("LABEL %q=%q", k, v))
-	}
-	body, err := d.cli.ImageImport(ctx, image.ImportSource{Source: &b, SourceName: "-"}, d.image, image.ImportOptions{Changes: changes})
+	body, err := d.cli.ImageImport(ctx, image.ImportSource{Source: bytes.NewReader(content), SourceName: "-"}, d.image,
+		image.ImportOptions{Changes: labelChanges(d.labels)})
 	if err != nil {
 		return fmt.Errorf("importing an image: %w", err)
 	}
@@ -169,6 +174,26 @@ func (d *delivery) importImage(ctx context.Context) error {
 			return fmt.Errorf("importing an image: %w", err)
 		}
 	}
+}
+
+// emptyImage is the tar of an image with nothing but the folder that the volume is
+// mounted on.
+func emptyImage() ([]byte, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: runnerFolder[1:] + "/", Mode: folderMode})
+	if err = errors.Join(err, w.Close()); err != nil {
+		return nil, fmt.Errorf("packing an image: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// labelChanges are the instructions that give an image these labels.
+func labelChanges(labels map[string]string) (changes []string) {
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		changes = append(changes, fmt.Sprintf("LABEL %q=%q", k, labels[k]))
+	}
+	return changes
 }
 
 // look returns the state of the volume.
@@ -193,10 +218,7 @@ func (d *delivery) look(ctx context.Context) (state, error) {
 
 // mount makes a container with the volume.
 func (d *delivery) mount(ctx context.Context) (id string, err error) {
-	id, err = d.create(ctx, d.volume+"-"+d.id, mount.Mount{
-		Type: mount.TypeVolume, Source: d.volume, Target: runnerFolder,
-		VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: volumeLabels()},
-	})
+	id, err = d.create(ctx, d.volume+"-"+d.id, d.helperMount())
 	if err != nil {
 		return "", fmt.Errorf("mounting the volume %s: %w", d.volume, err)
 	}
@@ -204,10 +226,24 @@ func (d *delivery) mount(ctx context.Context) (id string, err error) {
 }
 
 func (d *delivery) create(ctx context.Context, name string, mounts ...mount.Mount) (id string, err error) {
-	c, err := d.cli.ContainerCreate(ctx,
-		&container.Config{Image: d.image, Cmd: []string{"/none"}, Labels: d.labels},
-		&container.HostConfig{NetworkMode: "none", Mounts: mounts}, nil, nil, name)
+	config, host := helperConfigs(d.image, d.labels, mounts)
+	c, err := d.cli.ContainerCreate(ctx, config, host, nil, nil, name)
 	return c.ID, err
+}
+
+// helperMount is the volume, for reading and filling it.
+func (p *payload) helperMount() mount.Mount {
+	return mount.Mount{
+		Type: mount.TypeVolume, Source: p.volume, Target: runnerFolder,
+		VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: volumeLabels()},
+	}
+}
+
+// helperConfigs are what the containers of a delivery are made from. They are never
+// started.
+func helperConfigs(image string, labels map[string]string, mounts []mount.Mount) (*container.Config, *container.HostConfig) {
+	return &container.Config{Image: image, Cmd: []string{"/none"}, Labels: labels},
+		&container.HostConfig{NetworkMode: "none", Mounts: mounts}
 }
 
 // remove removes one of the containers of a delivery, also if it is gone.
@@ -344,7 +380,7 @@ func pause(ctx context.Context) error {
 // fill makes the volume, unless it is there and empty, and puts the payload into it.
 // If that fails, no volume stays that is not whole.
 func (d *delivery) fill(ctx context.Context) (err error) {
-	if _, err := d.cli.VolumeCreate(ctx, volume.CreateOptions{Name: d.volume, Driver: "local", Labels: volumeLabels()}); err != nil {
+	if _, err := d.cli.VolumeCreate(ctx, d.volumeOptions()); err != nil {
 		return fmt.Errorf("creating the volume %s: %w", d.volume, err)
 	}
 	id, err := d.mount(ctx)
@@ -368,6 +404,14 @@ func (d *delivery) fill(ctx context.Context) (err error) {
 	}
 	return err
 }
+
+// volumeOptions are what the volume is made from.
+func (p *payload) volumeOptions() volume.CreateOptions {
+	return volume.CreateOptions{Name: p.volume, Driver: volumeDriver, Labels: volumeLabels()}
+}
+
+// volumeDriver keeps volumes as folders of the engine's host.
+const volumeDriver = "local"
 
 // cleaning returns a context for taking things away, also after ctx has ended.
 func cleaning(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -47,6 +47,9 @@ type payloadFile struct {
 
 const folderMode = 0o755
 
+// arches are the architectures that there are supervisors for, as Go names them.
+var arches = []string{"amd64", "arm64"}
+
 // runnerPayload returns what containers of arch, a GOARCH, need.
 func runnerPayload(arch string) (*payload, error) {
 	supervisor, err := runner.Binary(arch)

@@ -253,7 +253,7 @@ func (s *sweep) volumes(ctx context.Context) {
 // currentVolumes are the volumes that executors of this version need.
 func currentVolumes() (map[string]bool, error) {
 	names := map[string]bool{}
-	for _, arch := range []string{"amd64", "arm64"} {
+	for _, arch := range arches {
 		p, err := runnerPayload(arch)
 		if err != nil {
 			return nil, err

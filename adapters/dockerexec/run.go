@@ -154,9 +154,7 @@ func (s *sandbox) fit(ctx context.Context, job ports.Job, req *runner.Request) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
-	updated, err := s.x.cli.ContainerUpdate(ctx, s.id, container.UpdateConfig{Resources: container.Resources{
-		Memory: want.memory, MemorySwap: want.memory, NanoCPUs: want.nanoCPUs, PidsLimit: &want.pids,
-	}})
+	updated, err := s.x.cli.ContainerUpdate(ctx, s.id, want.update())
 	if err != nil {
 		return fmt.Errorf("limiting the container: %w", err)
 	}
@@ -166,6 +164,13 @@ func (s *sandbox) fit(ctx context.Context, job ports.Job, req *runner.Request) e
 	s.limits = want
 	s.x.updates.Add(1)
 	return nil
+}
+
+// update is the request to give a container these limits.
+func (l limits) update() container.UpdateConfig {
+	return container.UpdateConfig{Resources: container.Resources{
+		Memory: l.memory, MemorySwap: l.memory, NanoCPUs: l.nanoCPUs, PidsLimit: &l.pids,
+	}}
 }
 
 // held is the memory that is the supervisor's while the program runs.
