@@ -2,6 +2,10 @@ package testenv
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -300,6 +304,37 @@ func TestServerThatDoesNotStart(t *testing.T) {
 	said := verdictOf(t, func(t testing.TB) { OwnRedis(t, RedisOptions{Args: []string{"--no-such-setting", "1"}}) })
 	assert.Contains(t, said, "to answer: it ended with code 1")
 	assert.Contains(t, said, "no-such-setting", "the server's log says why")
+}
+
+func TestPauseThatFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers []int // of the engine
+		want    string
+	}{
+		"is tried again where a process did not freeze in time": {[]int{500, 500, 204}, "passed"},
+		"fails the test where the engine refuses": {
+			[]int{409}, "failed: freezing the server at 127.0.0.1:1: Error response from daemon: Conflict",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !strings.HasSuffix(r.URL.Path, "/containers/id/pause") {
+					return
+				}
+				status := c.answers[asked]
+				asked++
+				w.WriteHeader(status)
+				if status != http.StatusNoContent {
+					_, _ = io.WriteString(w, http.StatusText(status))
+				}
+			}))
+			defer engine.Close()
+			s := &Server{place: &place{addr: "127.0.0.1:1"}, cli: newClient(t, client.WithHost("tcp://"+engine.Listener.Addr().String())), id: "id"}
+			assert.Equal(t, c.want, verdictOf(t, func(t testing.TB) { s.Pause(t) }))
+			assert.Len(t, c.answers, asked)
+		})
+	}
 }
 
 // A test that asks for a server pays for its start.
