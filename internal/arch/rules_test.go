@@ -71,6 +71,9 @@ var areas = map[string]area{
 	"testing/conformance": {imports: []string{"ports"}, tests: []string{"adapters/memory"}, modules: testHelper},
 	"testing/fakes":       {imports: []string{"ports", "adapters/memory"}, tests: []string{"testing/conformance"}, modules: none},
 
+	// The compose file is looked at from outside, and has a stand-in for MongoDB.
+	"testing/compose": {imports: []string{"internal/testenv"}, modules: anyProduct},
+
 	"internal/arch": {modules: none},
 	// The crash suite is tests alone, of everything together.
 	"internal/chaos":       {tests: []string{"ports", "taskrunner", "adapters/*", "testing/fakes", "internal/testenv"}, modules: anyProduct},

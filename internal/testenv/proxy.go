@@ -76,17 +76,20 @@ func (p *proxy) Accept(t testing.TB) {
 		t.Fatalf("listening for a server's clients: %v", err)
 	}
 	p.listener = listener
-	p.wg.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			if l := p.admit(listener, conn); l != nil {
-				p.wg.Go(func() { p.serve(l) })
-			}
+	p.wg.Go(func() { p.acceptFrom(listener) })
+}
+
+// acceptFrom serves whoever connects, until the listener is closed.
+func (p *proxy) acceptFrom(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
 		}
-	})
+		if l := p.admit(listener, conn); l != nil {
+			p.wg.Go(func() { p.serve(l) })
+		}
+	}
 }
 
 // stall holds back what stallable readers read, until resume.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"testing"
 )
@@ -25,6 +26,15 @@ func newWriteGate(t testing.TB, target string) *writeGate {
 	g.relay = g.relayInTurn
 	g.start(t)
 	return g
+}
+
+// GateWrites stands between clients of MongoDB, who connect to the listener, and FerretDB
+// at target, which is host and port, and lets one update or delete through at a time. It
+// returns when the listener is closed; connections that there are go on.
+func GateWrites(listener net.Listener, target string) {
+	g := &writeGate{proxy: proxy{dial: dialer("tcp", target), listener: listener, links: map[*link]struct{}{}}}
+	g.relay = g.relayInTurn
+	g.acceptFrom(listener)
 }
 
 // relayInTurn passes on one request and its answer after the other, as drivers send them.
