@@ -57,7 +57,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(unrouted(handler, x.r, w.Header()))
 		return
 	}
-	x.route = routeOf(pattern)
+	if x.route = routeOf(pattern); x.route != "" {
+		r.Pattern = pattern // for what stands before the API, which knows this request and not the mux's
+	}
 	a.mux.ServeHTTP(x.w, x.r)
 }
 
