@@ -485,6 +485,10 @@ func (r *Requests) OwnContainer(ctx context.Context, name string) (id string, ta
 	return found.ID, role == roleSandbox, nil
 }
 
+// MinAPI is the oldest version of the API that executors speak. Older ones leave out some
+// of what a container is asked to have.
+const MinAPI = minAPI
+
 // OwnLabel is the one that everything of this project has in an engine.
 const OwnLabel = labelRole
 
