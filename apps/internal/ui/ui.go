@@ -2,7 +2,8 @@
 // with hand-written style sheets and script modules. There is no build step and
 // nothing is loaded from anywhere but here. The page talks to the API alone,
 // which this package's handler passes on under the same origin, so that it needs
-// no cross-origin rights.
+// no cross-origin rights: to an API in this process, or through a Backend to one
+// in another.
 //
 // What a task wrote is hostile. The page shows it as text and nothing else, and
 // the content security policy forbids every script and style but the embedded ones.
@@ -10,6 +11,7 @@ package ui
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -37,6 +39,10 @@ type Config struct {
 	// API serves every path under /api/. Nothing else is passed to it. It sets its own
 	// deadline for a body that takes longer than bodyTimeout. Required.
 	API http.Handler
+	// Ready, if set, returns an error while the API is away: instead of a page that
+	// could do nothing there is one that says so, and goes on once it is back. It is
+	// called for every page.
+	Ready func(context.Context) error
 	// DocsURL is where the API's documentation is; empty hides the link to it.
 	DocsURL string
 }
@@ -61,7 +67,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ui: reading the static files: %w", err)
 	}
-	h := &handler{templates: templates, docsURL: cfg.DocsURL}
+	h := &handler{templates: templates, ready: cfg.Ready, docsURL: cfg.DocsURL}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.newTask)
@@ -103,11 +109,12 @@ func boundBodies(h http.Handler) http.Handler {
 
 type handler struct {
 	templates *template.Template
+	ready     func(context.Context) error
 	docsURL   string
 }
 
-func (h *handler) newTask(w http.ResponseWriter, _ *http.Request) {
-	h.render(w, http.StatusOK, "app.html", page{Title: "Task Runner"})
+func (h *handler) newTask(w http.ResponseWriter, r *http.Request) {
+	h.app(w, r, "Task Runner")
 }
 
 // task serves the same page; its script finds out what the task is.
@@ -117,7 +124,17 @@ func (h *handler) task(w http.ResponseWriter, r *http.Request) {
 		h.notFound(w, r)
 		return
 	}
-	h.render(w, http.StatusOK, "app.html", page{Title: "Task " + id + " · Task Runner"})
+	h.app(w, r, "Task "+id+" · Task Runner")
+}
+
+// app serves the page that talks to the API.
+func (h *handler) app(w http.ResponseWriter, r *http.Request, title string) {
+	if h.ready != nil && h.ready(r.Context()) != nil {
+		w.Header().Set("Retry-After", "5")
+		h.render(w, http.StatusServiceUnavailable, "away.html", page{Title: title, Message: "Task Runner is away just now."})
+		return
+	}
+	h.render(w, http.StatusOK, "app.html", page{Title: title})
 }
 
 func (h *handler) notFound(w http.ResponseWriter, _ *http.Request) {

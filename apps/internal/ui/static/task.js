@@ -5,6 +5,8 @@ import * as format from "./format.js";
 import { Output } from "./output.js";
 
 const $ = (id) => document.getElementById(id);
+const AGAIN = 3_000; // milliseconds until a stream that was refused is asked for again
+const lost = "The connection was lost; trying again.";
 const terminal = new Set(["succeeded", "failed", "timed_out", "cancelled"]);
 
 export class TaskView {
@@ -83,7 +85,8 @@ export class TaskView {
     $("cause").textContent = message;
   }
 
-  #follow(id) {
+  // follow shows what happens as it comes; again says that it was followed before.
+  #follow(id, again = false) {
     const source = (this.#source = new EventSource(api.streamURL(id)));
     // The handlers of a stream that was replaced do nothing.
     const on = (type, handle) =>
@@ -98,28 +101,39 @@ export class TaskView {
     on("usage", (e) => this.#live(e));
     on("end", () => {
       source.close();
-      this.#finish(id, source);
+      this.#finish(id, source, true);
     });
     source.onopen = () => {
-      if (this.#source === source) $("cause").textContent = format.cause(this.#task);
+      if (this.#source !== source) return;
+      if (again) this.#reset(); // it begins at the beginning
+      again = false;
+      $("cause").textContent = format.cause(this.#task);
     };
     source.onerror = () => {
       if (this.#source !== source) return;
-      if (source.readyState === EventSource.CLOSED) this.#finish(id, source);
-      else $("cause").textContent = "The connection was lost; trying again.";
+      $("cause").textContent = lost;
+      // A browser tries again by itself unless it was refused.
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#finish(id, source, false), AGAIN);
     };
   }
 
-  // finish reads how it ended from the record, which has the exact figures.
-  async #finish(id, source) {
+  // finish reads how it ended from the record, which has the exact figures and, unless
+  // the stream came to its end, more of the output. If the task has not ended, or nobody
+  // can say, it is followed again.
+  async #finish(id, source, whole) {
+    if (this.#source !== source) return;
     try {
       const task = await api.task(id);
       if (this.#source !== source) return;
+      if (!terminal.has(task.status)) return this.#follow(id, true);
+      if (!whole) this.#reset();
       this.#render(task);
-      if (!terminal.has(task.status)) $("cause").textContent = "Live updates stopped. Reload the page to go on.";
-      else if (this.#out.stdout.empty && this.#out.stderr.empty) this.#recorded(task);
+      if (this.#out.stdout.empty && this.#out.stderr.empty) this.#recorded(task);
     } catch (problem) {
-      if (this.#source === source) this.#fail(problem.message);
+      if (this.#source !== source) return;
+      if (problem.status === 404) return this.#fail("The task is no longer kept.");
+      $("cause").textContent = lost;
+      setTimeout(() => this.#finish(id, source, whole), AGAIN);
     }
   }
 
