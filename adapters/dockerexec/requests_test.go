@@ -518,37 +518,71 @@ func TestABadPatternIsRefused(t *testing.T) {
 	assert.Equal(t, "docker_allowed_images", field.Field)
 }
 
-// FuzzContainer holds that whatever is let through is a container as executors make
-// them, and is let through again as it is.
+// FuzzContainer writes something more into what executors ask, and holds that whatever
+// is let through then is a container as executors make them.
 func FuzzContainer(f *testing.F) {
 	r, p := requests(f)
-	f.Add(asJSON(f, genuine(f, p, nil)))
-	f.Add(asJSON(f, genuine(f, p, func(b *blueprint) { b.networked, b.executable, b.runtime = true, true, "runsc" })))
-	config, host := helperConfigs(p.image(someID), helperLabels(someID, someTime), nil)
-	f.Add(asJSON(f, container.CreateRequest{Config: config, HostConfig: host}))
-	f.Add([]byte(`{"HostConfig":{"Privileged":true}}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, name := range []string{someName, p.volume, p.volume + "-" + someID} {
-			sent, err := r.Container(t.Context(), name, body)
-			if err != nil {
-				require.True(t, errors.Is(err, ports.ErrInvalid) || cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err), "%v", err)
-				continue
+	task := string(asJSON(f, genuine(f, p, nil)))
+	config, host := helperConfigs(p.image(someID), helperLabels(someID, someTime), []mount.Mount{p.helperMount()})
+	delivery := string(asJSON(f, container.CreateRequest{Config: config, HostConfig: host}))
+	bodies := map[string]string{someName: task, p.volume + "-" + someID: delivery}
+	for _, more := range []string{
+		`"Privileged":true`, `"privileged":true`, `"Binds":["/:/host"]`, `"NetworkMode":"host"`, `"PidMode":"host"`, `"Runtime":"runsc"`, `"Memory":7000000,"MemorySwap":7000000`,
+		`"SecurityOpt":["seccomp=unconfined"]`, `"Mounts":[{"Type":"bind","Source":"/","Target":"/host"}]`, `"CapAdd":["ALL"]`, `"Tmpfs":{"/tmp":"exec"}`, `"User":"0"`, `"HostConfig":{"Privileged":true}`,
+		`"Mounts":[{},{"Source":"/etc"}]`, `"Labels":{"com.github.task-runner.role":"runner"}`, `"x":1`, `"Entrypoint":"/bin/sh"`,
+	} {
+		f.Add(more, false)
+		f.Add(more, true)
+	}
+	f.Fuzz(func(t *testing.T, more string, inHost bool) {
+		for name, body := range bodies {
+			at := "{"
+			if inHost {
+				at = `"HostConfig":{`
 			}
-			var q container.CreateRequest
-			require.NoError(t, json.Unmarshal(sent, &q))
-			h := q.HostConfig
-			require.False(t, h.Privileged)
-			require.Empty(t, h.Binds)
-			require.Empty(t, h.CapAdd)
-			require.Empty(t, h.Devices)
-			require.Contains(t, []container.NetworkMode{"none", "tasks"}, h.NetworkMode)
-			require.Equal(t, name == someName, h.ReadonlyRootfs)
-			for _, m := range h.Mounts {
-				require.Contains(t, []string{p.volume, someFolder + "/passwd"}, m.Source)
+			behind := body[:len(body)-1] + "," + more + "}"
+			if inHost {
+				behind = body[:len(body)-2] + "," + more + "}}"
 			}
-			again, err := r.Container(t.Context(), name, sent)
-			require.NoError(t, err)
-			require.Equal(t, string(sent), string(again))
+			for _, q := range []string{strings.Replace(body, at, at+more+",", 1), behind} {
+				sent, err := r.Container(t.Context(), name, []byte(q))
+				if err != nil {
+					require.True(t, errors.Is(err, ports.ErrInvalid) || cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err), "%v", err)
+					continue
+				}
+				assertAsExecutorsMakeIt(t, sent, p, name == someName)
+				again, err := r.Container(t.Context(), name, sent)
+				require.NoError(t, err)
+				require.Equal(t, string(sent), string(again))
+			}
 		}
 	})
+}
+
+// assertAsExecutorsMakeIt compares a container with one that an executor makes, but for
+// what executors choose.
+func assertAsExecutorsMakeIt(t *testing.T, sent []byte, p *payload, task bool) {
+	t.Helper()
+	var q container.CreateRequest
+	require.NoError(t, json.Unmarshal(sent, &q))
+	h := q.HostConfig
+	if !task {
+		require.Equal(t, []mount.Mount{p.helperMount()}, h.Mounts)
+		h.Mounts = nil
+		require.Equal(t, asJSON(t, container.HostConfig{NetworkMode: "none"}), asJSON(t, h))
+		return
+	}
+	require.Contains(t, []container.NetworkMode{"none", "tasks"}, h.NetworkMode)
+	require.Contains(t, []string{"", "runsc"}, h.Runtime)
+	require.Contains(t, q.User, ":65534")
+	require.Equal(t, someImage, q.Image)
+	want := genuine(t, p, nil)
+	require.Equal(t, want.HostConfig.Mounts, h.Mounts)
+	require.Equal(t, h.Memory, h.MemorySwap)
+	require.Positive(t, h.Memory)
+	require.Positive(t, h.NanoCPUs)
+	require.Positive(t, *h.PidsLimit)
+	w := want.HostConfig
+	w.NetworkMode, w.Runtime, w.Tmpfs, w.Memory, w.MemorySwap, w.NanoCPUs, w.PidsLimit = h.NetworkMode, h.Runtime, h.Tmpfs, h.Memory, h.MemorySwap, h.NanoCPUs, h.PidsLimit
+	require.Equal(t, string(asJSON(t, w)), string(asJSON(t, h)))
 }

@@ -49,8 +49,9 @@ type gate struct {
 	tell   *rate.Limiter
 	untold atomic.Int64
 
-	// bodies has an element for each request with a body.
-	bodies chan struct{}
+	// bodies has an element for each request with a body; patience is bodyTimeout.
+	bodies   chan struct{}
+	patience time.Duration
 
 	// lines are the connections to containers. They end with cut.
 	lines sync.WaitGroup
@@ -70,7 +71,7 @@ func newGate(cli *client.Client, cfg dockerexec.RequestsConfig, log *slog.Logger
 	}
 	g := &gate{
 		cli: cli, requests: requests, network: cfg.Network, log: log, known: map[string]bool{},
-		tell: rate.NewLimiter(rate.Every(time.Second), 20), bodies: make(chan struct{}, maxBodies),
+		tell: rate.NewLimiter(rate.Every(time.Second), 20), bodies: make(chan struct{}, maxBodies), patience: bodyTimeout,
 	}
 	g.ctx, g.cut = context.WithCancel(context.Background())
 	g.proxy = &httputil.ReverseProxy{
@@ -104,7 +105,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case g.bodies <- struct{}{}:
 			defer func() { <-g.bodies }()
-			q.body, err = readBody(w, r, q.maxBody)
+			q.body, err = g.readBody(w, r, q.maxBody)
 		case <-r.Context().Done():
 			return
 		}
@@ -197,9 +198,9 @@ func find(r *http.Request) (*request, error) {
 var versionPrefix = regexp.MustCompile(`^/v[0-9]{1,3}\.[0-9]{1,3}`)
 
 // readBody reads a body of at most so many bytes.
-func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+func (g *gate) readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
+	if err := control.SetReadDeadline(time.Now().Add(g.patience)); err != nil {
 		return nil, fmt.Errorf("bounding the time of a request: %w", err)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))

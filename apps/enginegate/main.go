@@ -217,12 +217,7 @@ const healthTimeout = 4 * time.Second
 func health(ctx context.Context, socket string) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: dialSocket(socket)}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+engineHost+"/_ping", http.NoBody)
 	if err != nil {
 		return err
@@ -237,4 +232,10 @@ func health(ctx context.Context, socket string) error {
 		return fmt.Errorf("the gate at %s says %s: %s", socket, answer.Status, strings.TrimSpace(string(said)))
 	}
 	return nil
+}
+
+func dialSocket(path string) func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
 }
