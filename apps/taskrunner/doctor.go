@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/task-runner/task-runner/apps/internal/options"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 	"github.com/task-runner/task-runner/apps/internal/wire"
 	"github.com/task-runner/task-runner/taskrunner"
@@ -14,18 +15,18 @@ import (
 type doctorFlags struct {
 	set       *settings.Set
 	executor  *string
-	languages languageFlags
-	docker    dockerFlags
+	languages options.Languages
+	docker    options.Docker
 }
 
 func newDoctorFlags() doctorFlags {
 	s := settings.New()
 	f := doctorFlags{set: s}
 	s.Group("Tasks")
-	f.executor = executorFlag(s)
-	f.languages = newLanguageFlags(s)
+	f.executor = options.Executor(s)
+	f.languages = options.NewLanguages(s)
 	s.Group("Docker")
-	f.docker = newDockerFlags(s)
+	f.docker = options.NewDocker(s)
 	return f
 }
 
@@ -36,12 +37,12 @@ func examine(ctx context.Context, p process) (int, error) {
 	if err := noArguments(f.set, p); err != nil {
 		return 0, err
 	}
-	languages, err := f.languages.load()
+	languages, err := f.languages.Load()
 	if err != nil {
 		return exitUsage, err
 	}
 	all, err := wire.Diagnose(ctx, wire.Config{
-		Executor: *f.executor, Docker: f.docker.config(), Languages: languages, Policy: taskrunner.DefaultPolicy(),
+		Executor: *f.executor, Docker: f.docker.Config(), Languages: languages, Policy: taskrunner.DefaultPolicy(),
 	})
 	if err != nil {
 		return 0, err

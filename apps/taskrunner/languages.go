@@ -6,18 +6,19 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/task-runner/task-runner/apps/internal/options"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 )
 
 type languagesFlags struct {
 	set       *settings.Set
-	languages languageFlags
+	languages options.Languages
 }
 
 func newLanguagesFlags() languagesFlags {
 	s := settings.New()
 	s.Group("Flags")
-	return languagesFlags{set: s, languages: newLanguageFlags(s)}
+	return languagesFlags{set: s, languages: options.NewLanguages(s)}
 }
 
 func listLanguages(_ context.Context, p process) (int, error) {
@@ -25,7 +26,7 @@ func listLanguages(_ context.Context, p process) (int, error) {
 	if err := noArguments(f.set, p); err != nil {
 		return 0, err
 	}
-	all, err := f.languages.load()
+	all, err := f.languages.Load()
 	if err != nil {
 		return exitUsage, err
 	}

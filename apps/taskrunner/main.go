@@ -9,12 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
+	"github.com/task-runner/task-runner/apps/internal/options"
+	"github.com/task-runner/task-runner/apps/internal/serve"
 	"github.com/task-runner/task-runner/apps/internal/settings"
-	"github.com/task-runner/task-runner/ports"
 )
 
 // The exit codes of the program itself. "run" adds those of what it runs.
@@ -25,37 +24,10 @@ const (
 )
 
 func main() {
-	ctx, stop := untilSignal(context.Background())
+	ctx, stop := serve.UntilSignal(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
-}
-
-// signalError is the cause of a context that a signal ended.
-type signalError struct{ signal syscall.Signal }
-
-func (e signalError) Error() string { return e.signal.String() }
-
-// untilSignal returns a context that ends with an interrupt, a request to terminate
-// or, unless that is ignored (nohup), the terminal. A second signal is not caught
-// any more, and so kills the process at once.
-func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	go func() {
-		defer signal.Stop(signals)
-		select {
-		case s := <-signals:
-			number, _ := s.(syscall.Signal)
-			cancel(signalError{number})
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil) }
 }
 
 // process is what a command gets from the world and gives back to it.
@@ -75,7 +47,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"serve", "taskrunner [serve] [FLAGS]", "serve the API and the web page, and run tasks, until interrupted", serve,
+		{"serve", "taskrunner [serve] [FLAGS]", "serve the API and the web page, and run tasks, until interrupted", serveAll,
 			func() *settings.Set { return newServeFlags().set }},
 		{"run", "taskrunner run [FLAGS] FILE [ARGS...]", "run one file in a sandbox and behave like it", runFile,
 			func() *settings.Set { return newRunFlags().set }},
@@ -121,38 +93,12 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 		printHelp(chosen, stdout)
 		return exitOK
 	}
-	err = ofFlag(err, chosen.settings())
+	err = options.Blame(err, chosen.settings())
 	fmt.Fprintln(stderr, "taskrunner:", err)
 	if _, ok := errors.AsType[*settings.Error](err); ok && code == exitOK {
 		return exitUsage
 	}
 	return max(code, exitError)
-}
-
-// ofFlag returns err as one of the flag, and its variable, that sets the field of
-// the configuration which err is about, if there is one.
-func ofFlag(err error, s *settings.Set) error {
-	if field, ok := errors.AsType[*ports.FieldError](err); ok {
-		flag := flagOf(field.Field)
-		for _, name := range []string{flag, strings.TrimPrefix(flag, "max-")} { // "run" allows what it asks for
-			if s.Has(name) {
-				return settings.Errorf(name, "%s", field.Problem)
-			}
-		}
-	}
-	return err
-}
-
-// flagOf returns the name of the flag that sets a field of the core's
-// configuration, or of a task: "max-memory" for "policy.max.memory_limit".
-func flagOf(field string) string {
-	field, inPolicy := strings.CutPrefix(field, "policy.")
-	field, _, _ = strings.Cut(field, "[")
-	field = strings.NewReplacer(".", "-", "_", "-").Replace(strings.TrimSuffix(field, "_limit"))
-	if inPolicy && field == "languages" {
-		return "allowed-languages"
-	}
-	return field
 }
 
 func find(all []command, name string) (command, bool) {

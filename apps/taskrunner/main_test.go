@@ -182,33 +182,3 @@ languages:
 	assert.Equal(t, map[string]string{"bash": "lab/bash", "javascript": "node:22-slim", "perl": "perl:5", "python": "lab/pypy"},
 		images("--languages", file, "--image-python=lab/pypy"), "unless a flag says otherwise")
 }
-
-func TestPatternsOfImages(t *testing.T) {
-	t.Parallel()
-	for _, good := range []string{"*", "bash:5", "registry.example:5000/lab/*", "*/python:3*", "python@sha256:*"} {
-		got, err := imagePattern(good)
-		require.NoError(t, err, good)
-		assert.Equal(t, good, got)
-	}
-	for _, bad := range []string{"", " ", "lab/A*", "a:b:c", "https://x/*"} {
-		_, err := imagePattern(bad)
-		assert.Error(t, err, bad)
-	}
-}
-
-func TestHostsAndAddresses(t *testing.T) {
-	t.Parallel()
-	addr := func(s string) net.Addr {
-		a, err := net.ResolveTCPAddr("tcp", s)
-		require.NoError(t, err)
-		return a
-	}
-	loopback, everywhere := addr("127.0.0.1:1"), addr("0.0.0.0:2")
-	local := []string{"localhost", "127.0.0.1", "::1"}
-	assert.Equal(t, local, allowedHosts(nil, loopback, addr("[::1]:3")))
-	assert.Nil(t, allowedHosts(nil, loopback, everywhere))
-	assert.Equal(t, append(local, "run.example"), allowedHosts([]string{"run.example"}, loopback, everywhere))
-	assert.Equal(t, "http://127.0.0.1:1", urlOf(loopback))
-	assert.Equal(t, "http://127.0.0.1:2", urlOf(everywhere))
-	assert.Equal(t, "http://[::1]:3", urlOf(addr("[::1]:3")))
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/task-runner/task-runner/apps/internal/options"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 	"github.com/task-runner/task-runner/apps/internal/wire"
 )
@@ -24,7 +25,7 @@ func newReapFlags() reapFlags {
 		set:    s,
 		dryRun: settings.Bool(s, "dry-run", "say what would be removed, and remove nothing"),
 		grace:  settings.Var(s, "grace", "TIME", "5m", "how long a thing must have been of no use; at least 1m", settings.Duration),
-		host:   dockerHostFlag(s),
+		host:   options.DockerHost(s),
 	}
 }
 

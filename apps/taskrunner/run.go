@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/task-runner/task-runner/apps/internal/options"
+	"github.com/task-runner/task-runner/apps/internal/serve"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 	"github.com/task-runner/task-runner/apps/internal/wire"
 	"github.com/task-runner/task-runner/ports"
@@ -38,12 +40,12 @@ type runFlags struct {
 	language, stdin *string
 	env             *[]envVar
 	json            *bool
-	limits          limitFlags
+	limits          options.Limits
 	network         *bool
 	executor        *string
-	languages       languageFlags
-	docker          dockerFlags
-	log             logFlags
+	languages       options.Languages
+	docker          options.Docker
+	log             options.Log
 }
 
 func newRunFlags() runFlags {
@@ -58,14 +60,14 @@ func newRunFlags() runFlags {
 	f.json = settings.Bool(s, "json", "print the result as JSON, as the API shows it, and not the program's output")
 
 	s.Group("Limits")
-	f.limits = newLimitFlags(s, "", policy.Default)
+	f.limits = options.NewLimits(s, "", policy.Default)
 	f.network = settings.Bool(s, "network", "give the program a network; needs --docker-network")
 
 	s.Group("Sandbox")
-	f.executor = executorFlag(s)
-	f.languages = newLanguageFlags(s)
-	f.docker = newDockerFlags(s)
-	f.log = newLogFlags(s, "error")
+	f.executor = options.Executor(s)
+	f.languages = options.NewLanguages(s)
+	f.docker = options.NewDocker(s)
+	f.log = options.NewLog(s, "error", "text")
 	return f
 }
 
@@ -89,10 +91,10 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 	if len(args) == 0 {
 		return 0, settings.Usagef("run needs a FILE, or - for standard input; see taskrunner run --help")
 	}
-	if err := f.docker.checkNetwork("network", *f.network); err != nil {
+	if err := f.docker.CheckNetwork("network", *f.network); err != nil {
 		return exitUsage, err
 	}
-	languages, err := f.languages.load()
+	languages, err := f.languages.Load()
 	if err != nil {
 		return exitUsage, err
 	}
@@ -104,17 +106,17 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 	// No other language's image is needed.
 	i := slices.IndexFunc(languages, func(l ports.Language) bool { return answersTo(l, spec.Language) })
 	if i < 0 {
-		return exitUsage, settings.Errorf("language", "must be one of %s, not %q", names(languages), spec.Language)
+		return exitUsage, settings.Errorf("language", "must be one of %s, not %q", options.LanguageNames(languages), spec.Language)
 	}
 	languages = languages[i : i+1]
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	output := &mirror{stdout: p.stdout, stderr: p.stderr, closed: func() { stop(signalError{syscall.SIGPIPE}) }}
+	output := &mirror{stdout: p.stdout, stderr: p.stderr, closed: func() { stop(serve.SignalError{Signal: syscall.SIGPIPE}) }}
 	defer catchPipe()()
 	cfg := wire.Config{
-		Executor: *f.executor, Docker: f.docker.config(), Languages: languages, Concurrency: 1,
-		Policy: policy, Version: version(), Logger: f.log.logger(p.stderr),
+		Executor: *f.executor, Docker: f.docker.Config(), Languages: languages, Concurrency: 1,
+		Policy: policy, Version: serve.Version(), Logger: f.log.Logger(p.stderr),
 		Notify: func(news string) { fmt.Fprintln(p.stderr, "taskrunner:", news) },
 	}
 	cfg.Docker.Pool = -1 // there is one task
@@ -182,7 +184,7 @@ func catchPipe() (undo func()) {
 // policy allows what the flags ask for: whoever calls this command is the operator.
 func (f runFlags) policy() taskrunner.Policy {
 	p := taskrunner.DefaultPolicy()
-	asked := f.limits.limits()
+	asked := f.limits.Limits()
 	p.Max.CPU = max(p.Max.CPU, asked.CPU)
 	p.Max.Memory = max(p.Max.Memory, asked.Memory)
 	p.Max.Timeout = max(p.Max.Timeout, asked.Timeout)
@@ -196,7 +198,7 @@ func (f runFlags) policy() taskrunner.Policy {
 // spec is the task that the arguments and flags describe.
 func (f runFlags) spec(args []string, languages []ports.Language, policy taskrunner.Policy, stdin io.Reader) (taskrunner.Spec, error) {
 	spec := taskrunner.Spec{
-		Args: args[1:], Limits: f.limits.limits(), Network: *f.network,
+		Args: args[1:], Limits: f.limits.Limits(), Network: *f.network,
 		MaxAttempts: 1, // whoever waits decides whether to try again
 	}
 	for _, v := range *f.env {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/task-runner/task-runner/apps/internal/serve"
 	"github.com/task-runner/task-runner/ports"
 	"github.com/task-runner/task-runner/taskrunner"
 )
@@ -134,7 +135,7 @@ type cancelAt struct {
 }
 
 func (c *cancelAt) Write(p []byte) (int, error) {
-	c.cancel(signalError{syscall.SIGINT})
+	c.cancel(serve.SignalError{Signal: syscall.SIGINT})
 	return c.Buffer.Write(p)
 }
 
@@ -167,7 +168,7 @@ func TestARunThatIsInterruptedBeforeItStartsSaysNothing(t *testing.T) {
 	t.Parallel()
 	needSandbox(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(signalError{syscall.SIGTERM})
+	cancel(serve.SignalError{Signal: syscall.SIGTERM})
 	assert.Equal(t, outcome{143, "", ""}, call(ctx, "", nil, "run", write(t, "x.sh", "echo x")))
 }
 

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
+	"github.com/task-runner/task-runner/apps/internal/options"
+	"github.com/task-runner/task-runner/apps/internal/serve"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 	"github.com/task-runner/task-runner/apps/internal/ui"
 	"github.com/task-runner/task-runner/apps/internal/wire"
 	"github.com/task-runner/task-runner/ports"
-	"github.com/task-runner/task-runner/taskrunner"
 )
 
 const (
@@ -26,25 +26,21 @@ const (
 type serveFlags struct {
 	set *settings.Set
 
-	apiAddr, webAddr     *string
-	allowedHosts         *[]string
-	executor             *string
-	languages            languageFlags
-	concurrency, depth   *int
-	retention, drain     *time.Duration
-	network              *bool
-	docker               dockerFlags
-	pool                 *int
-	allowedLanguages     *[]string
-	defaultLimits, limit limitFlags
-	log                  logFlags
+	apiAddr, webAddr *string
+	allowedHosts     *[]string
+	executor         *string
+	languages        options.Languages
+	concurrency      *int
+	retention, drain *time.Duration
+	docker           options.Docker
+	pool             *int
+	policy           options.Policy
+	log              options.Log
 }
 
 func newServeFlags() serveFlags {
 	s := settings.New()
 	f := serveFlags{set: s}
-	policy := taskrunner.DefaultPolicy()
-
 	s.Group("Addresses")
 	f.apiAddr = settings.Var(s, "api-addr", "HOST:PORT", "127.0.0.1:8000", "where the API listens", settings.Addr)
 	f.webAddr = settings.Var(s, "web-addr", "HOST:PORT", "127.0.0.1:5000", "where the web page listens", settings.Addr)
@@ -53,62 +49,53 @@ func newServeFlags() serveFlags {
 	s.ShowDefault("allowed-hosts", "none where all listens on loopback, else any")
 
 	s.Group("Tasks")
-	f.executor = executorFlag(s)
-	f.languages = newLanguageFlags(s)
-	f.allowedLanguages = settings.Var(s, "allowed-languages", "NAMES", "", "languages that tasks may use, separated by commas", settings.Names)
-	s.ShowDefault("allowed-languages", "all")
-	f.concurrency = settings.Var(s, "concurrency", "N", "", "how many tasks run at once", settings.Count(1))
-	s.ShowDefault("concurrency", "one for each processor")
-	f.depth = settings.Var(s, "queue-depth", "N", "", "how many tasks may wait before more are refused", settings.Count(1))
-	s.ShowDefault("queue-depth", strconv.Itoa(policy.QueueDepth))
-	f.network = settings.Bool(s, "allow-network", "let tasks ask for a network; needs --docker-network")
-	f.retention = settings.Var(s, "retention", "TIME", "24h", "how long finished tasks are kept; 0 is for ever", settings.Period)
+	f.executor = options.Executor(s)
+	f.languages = options.NewLanguages(s)
+	f.concurrency = options.Concurrency(s)
+	f.retention = options.Retention(s)
 	f.drain = settings.Var(s, "drain-timeout", "TIME", "30s", "how long running tasks may take to end when this process is told to stop", settings.Period)
 
 	s.Group("Docker")
-	f.docker = newDockerFlags(s)
-	f.pool = settings.Var(s, "docker-pool", "N", "", "containers that are kept ready for each image in use; -1 is none", settings.Count(-1))
-	s.ShowDefault("docker-pool", "twice the number of the engine's processors")
+	f.docker = options.NewDocker(s)
+	f.pool = options.DockerPool(s)
 
-	s.Group("Limits of tasks that name none")
-	f.defaultLimits = newLimitFlags(s, "default-", policy.Default)
-
-	s.Group("The most that a task may ask for")
-	f.limit = newLimitFlags(s, "max-", policy.Max)
+	// In groups of its own but for the first.
+	s.Group("Policy")
+	f.policy = options.NewPolicy(s)
 
 	s.Group("Log")
-	f.log = newLogFlags(s, "info")
+	f.log = options.NewLog(s, "info", "text")
 	return f
 }
 
-// serve runs everything in this process until ctx is done, then drains.
-func serve(ctx context.Context, p process) (int, error) {
+// serveAll runs everything in this process until ctx is done, then drains.
+func serveAll(ctx context.Context, p process) (int, error) {
 	f := newServeFlags()
 	if err := noArguments(f.set, p); err != nil {
 		return 0, err
 	}
-	if err := f.docker.checkNetwork("allow-network", *f.network); err != nil {
+	if err := f.docker.CheckNetwork("allow-network", f.policy.Network()); err != nil {
 		return 0, err
 	}
-	log := f.log.logger(p.stderr)
+	log := f.log.Logger(p.stderr)
 
 	// The addresses come first: that one is taken is the likeliest failure.
-	api, err := listen(ctx, "api-addr", *f.apiAddr)
+	api, err := serve.Listen(ctx, "api-addr", *f.apiAddr)
 	if err != nil {
 		return 0, err
 	}
 	defer api.Close()
-	web, err := listen(ctx, "web-addr", *f.webAddr)
+	web, err := serve.Listen(ctx, "web-addr", *f.webAddr)
 	if err != nil {
 		return 0, err
 	}
 	defer web.Close()
 
-	languages, err := f.languages.load()
+	languages, err := f.languages.Load()
 	if err != nil {
 		return 0, err
 	}
-	docker := f.docker.config()
+	docker := f.docker.Config()
 	docker.Pool = *f.pool
 	app, err := wire.New(ctx, wire.Config{
 		Executor:    *f.executor,
@@ -116,21 +103,18 @@ func serve(ctx context.Context, p process) (int, error) {
 		Notify:      func(news string) { log.Info(news) },
 		Languages:   languages,
 		Concurrency: *f.concurrency,
-		Policy: taskrunner.Policy{
-			Default: f.defaultLimits.limits(), Max: f.limit.limits(),
-			Network: *f.network, Languages: *f.allowedLanguages, QueueDepth: *f.depth,
-		},
-		Retention:    *f.retention,
-		AllowedHosts: allowedHosts(*f.allowedHosts, api.Addr(), web.Addr()),
-		Version:      version(),
-		Logger:       log,
+		Policy:      f.policy.Policy(),
+		Retention:   *f.retention,
+		API:         wire.APIConfig{AllowedHosts: serve.AllowedHosts(*f.allowedHosts, api.Addr(), web.Addr())},
+		Version:     serve.Version(),
+		Logger:      log,
 	})
 	if err != nil {
 		return 0, err
 	}
 	docs := ""
-	if isLoopback(web.Addr()) { // a browser elsewhere would look for it on its own machine
-		docs = urlOf(api.Addr()) + "/docs"
+	if serve.IsLoopback(web.Addr()) { // a browser elsewhere would look for it on its own machine
+		docs = serve.URL(api.Addr()) + "/docs"
 	}
 	page, err := ui.New(ui.Config{API: app.API, DocsURL: docs})
 	if err != nil {
@@ -140,22 +124,22 @@ func serve(ctx context.Context, p process) (int, error) {
 		return 0, errors.Join(fmt.Errorf("starting the worker: %w", err), shut(ctx, app))
 	}
 
-	s := newServers(log)
-	s.add("api-addr", api, app.API)
-	s.add("web-addr", web, page)
-	printBanner(p.stdout, f, app, urlOf(web.Addr()), urlOf(api.Addr()))
+	s, ctx := serve.NewServers(ctx, log)
+	s.Add("api-addr", api, app.API)
+	s.Add("web-addr", web, page)
+	printBanner(p.stdout, f, app, serve.URL(web.Addr()), serve.URL(api.Addr()))
 
-	failed := s.wait(ctx)
-	return exitOK, errors.Join(failed, drain(ctx, app, s, *f.drain, log))
+	<-ctx.Done()
+	return exitOK, errors.Join(s.Err(), drain(ctx, app, s, *f.drain, log))
 }
 
 // drain ends everything in an order in which nobody is left waiting: no new
 // connections; the tasks that run come to their end, which their watchers see;
 // then the streams and the servers end, then the sandboxes.
-func drain(ctx context.Context, app *wire.App, s *servers, patience time.Duration, log *slog.Logger) error {
+func drain(ctx context.Context, app *wire.App, s *serve.Servers, patience time.Duration, log *slog.Logger) error {
 	ctx = context.WithoutCancel(ctx)
 	log.Info("draining; a second signal stops at once", "at_most", patience)
-	closed := s.shutdown()
+	closed := s.Shutdown()
 
 	drainCtx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -166,12 +150,9 @@ func drain(ctx context.Context, app *wire.App, s *servers, patience time.Duratio
 	if stats, statsErr := app.Client.Stats(ctx, ports.DefaultQueue); statsErr == nil && stats.Waiting+stats.Delayed > 0 {
 		log.Warn("tasks that were waiting in memory are lost", "tasks", stats.Waiting+stats.Delayed)
 	}
-	if !within(lastWords, closed) {
+	if !serve.Within(lastWords, closed) {
 		app.EndStreams()
-		if !within(closeTimeout, closed) {
-			s.cutOff()
-			<-closed
-		}
+		s.Close(closed, closeTimeout)
 	}
 	return errors.Join(err, shut(ctx, app))
 }
@@ -181,16 +162,4 @@ func shut(ctx context.Context, app *wire.App) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	return app.Close(ctx)
-}
-
-// within reports whether done is closed before d has passed.
-func within(d time.Duration, done <-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
 }

@@ -10,17 +10,19 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/apps/internal/serve"
 )
 
 // It is not parallel, because the signal goes to the whole process.
 func TestASignalEndsTheContext(t *testing.T) {
-	ctx, stop := untilSignal(t.Context())
+	ctx, stop := serve.UntilSignal(t.Context())
 	defer stop()
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	<-ctx.Done()
-	var s signalError
+	var s serve.SignalError
 	require.ErrorAs(t, context.Cause(ctx), &s)
-	assert.Equal(t, syscall.SIGTERM, s.signal)
+	assert.Equal(t, syscall.SIGTERM, s.Signal)
 	code, ok := interrupted(ctx)
 	assert.True(t, ok)
 	assert.Equal(t, 143, code)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/task-runner/task-runner/apps/internal/options"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 	"github.com/task-runner/task-runner/ports"
 )
@@ -68,7 +69,7 @@ func (s source) language(asked string, all []ports.Language) (string, error) {
 		what = "standard input"
 	}
 	return "", settings.Usagef("cannot tell the language of %s; name it with --language (%s) before the file: one of %s",
-		what, settings.EnvName("language"), names(all))
+		what, settings.EnvName("language"), options.LanguageNames(all))
 }
 
 func answersTo(l ports.Language, name string) bool {

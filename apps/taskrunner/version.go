@@ -4,33 +4,16 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
+	"github.com/task-runner/task-runner/apps/internal/serve"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 )
-
-// version is the module's version, or the commit that the program was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return "dev"
-}
 
 func printVersion(_ context.Context, p process) (int, error) {
 	if err := noArguments(settings.New(), p); err != nil {
 		return 0, err
 	}
-	fmt.Fprintf(p.stdout, "taskrunner %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(p.stdout, "taskrunner %s %s %s/%s\n", serve.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return exitOK, nil
 }
 

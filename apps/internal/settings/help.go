@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -19,6 +20,9 @@ func (s *Set) PrintHelp(w io.Writer) {
 			fmt.Fprintf(w, "\n%s:\n", group)
 		}
 		head := "--" + st.name
+		if st.secret {
+			head = EnvName(st.name)
+		}
 		if st.placeholder != "" {
 			head += " " + st.placeholder
 		}
@@ -31,13 +35,45 @@ func (s *Set) PrintHelp(w io.Writer) {
 
 func (st *setting) describe() string {
 	notes := []string{"env " + EnvName(st.name)}
+	if st.secret {
+		notes = []string{"no flag, but " + EnvName(st.name) + fileSuffix + " may name a file with it"}
+	}
 	switch {
-	case st.def != "":
-		notes = append(notes, "default "+st.def)
+	case st.def != "" || st.otherwise != "":
+		notes = append(notes, "default "+cmp.Or(st.otherwise, st.def))
 	case st.repeated:
 		notes = append(notes, "may be repeated")
 	}
 	return fmt.Sprintf("%s (%s)", st.usage, strings.Join(notes, "; "))
+}
+
+// PrintEnv writes a file of all variables with their defaults, as --env-file reads it,
+// each below one line of what it is for.
+func (s *Set) PrintEnv(w io.Writer) {
+	group := ""
+	for _, st := range s.order {
+		if s.envFile != nil && st.name == "env-file" { // it is not about itself
+			continue
+		}
+		if st.group != group {
+			group = st.group
+			fmt.Fprintf(w, "\n## %s\n", group)
+		}
+		note := ""
+		switch {
+		case st.otherwise != "":
+			note = " (default: " + st.otherwise + ")"
+		case st.secret:
+			note = " (or its file: " + EnvName(st.name) + fileSuffix + ")"
+		case st.isBool:
+			note = " (true or false)"
+		}
+		def := st.def
+		if st.isBool {
+			def = "false"
+		}
+		fmt.Fprintf(w, "\n# %s%s\n%s=%s\n", st.usage, note, EnvName(st.name), def)
+	}
 }
 
 // wrap breaks text between words into lines of at most width bytes, as far as the

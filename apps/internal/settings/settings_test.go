@@ -1,6 +1,9 @@
 package settings_test
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -206,4 +209,95 @@ func FuzzParsersNeverPanicNorAcceptWhatIsNotPositive(f *testing.F) {
 			t.Errorf("Addr(%q) was accepted", s)
 		}
 	})
+}
+
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("of-a-file\n"), 0o600))
+	empty := filepath.Join(t.TempDir(), "empty")
+	require.NoError(t, os.WriteFile(empty, []byte("\n"), 0o600))
+	for name, tt := range map[string]struct {
+		args, env     []string
+		want, problem string
+	}{
+		"the default":                   {want: "default"},
+		"a variable":                    {env: []string{"SECRET_KEY=hush-hush"}, want: "hush-hush"},
+		"a file":                        {env: []string{"SECRET_KEY_FILE=" + file}, want: "of-a-file"},
+		"both":                          {env: []string{"SECRET_KEY=hush-hush", "SECRET_KEY_FILE=" + file}, problem: "SECRET_KEY and SECRET_KEY_FILE are both set"},
+		"a file that is not there":      {env: []string{"SECRET_KEY_FILE=" + file + "x"}, problem: "SECRET_KEY_FILE cannot be read"},
+		"a file of nothing":             {env: []string{"SECRET_KEY_FILE=" + empty}, problem: "which is empty"},
+		"a bad one is not shown":        {env: []string{"SECRET_KEY=hush"}, problem: "SECRET_KEY must be long"},
+		"on the command line, never":    {args: []string{"--secret-key=hush-hush"}, problem: "flag provided but not defined: --secret-key"},
+		"of a file of variables":        {env: []string{"TASKRUNNER_ENV_FILE=" + envFile(t, "SECRET_KEY='in quotes'")}, want: "in quotes"},
+		"the environment beats a file":  {env: []string{"TASKRUNNER_ENV_FILE=" + envFile(t, "SECRET_KEY=of-the-file"), "SECRET_KEY=hush-hush"}, want: "hush-hush"},
+		"a flag may name that file":     {args: []string{"--env-file", envFile(t, "# none\nexport SECRET_KEY=of-the-file")}, want: "of-the-file"},
+		"a file of variables not there": {args: []string{"--env-file", file + "x"}, problem: "--env-file (TASKRUNNER_ENV_FILE): cannot be read"},
+		"a file of something else":      {args: []string{"--env-file", envFile(t, "hush hush")}, problem: "is not a file of lines NAME=value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := settings.New()
+			settings.EnvFile(s)
+			secret := settings.Secret(s, "secret-key", "KEY", "default", "a key", func(text string) (string, error) {
+				if len(text) < 7 {
+					return "", errors.New("must be long")
+				}
+				return text, nil
+			})
+			_, err := s.Parse(tt.args, tt.env)
+			if tt.problem != "" {
+				require.ErrorContains(t, err, tt.problem)
+				assert.NotContains(t, err.Error(), "hush")
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, *secret)
+			assert.Equal(t, []string{"secret-key"}, s.Secrets(tt.want))
+			assert.Empty(t, s.Secrets("x-x"))
+		})
+	}
+}
+
+// envFile returns the name of a file of that text.
+func envFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "env")
+	require.NoError(t, os.WriteFile(name, []byte(text+"\n"), 0o600))
+	return name
+}
+
+func TestTheFileOfVariablesHasEachWithItsDefault(t *testing.T) {
+	t.Parallel()
+	p := newProgram()
+	settings.EnvFile(p.set)
+	settings.Secret(p.set, "secret-key", "KEY", "default", "a key", settings.Text)
+	var file strings.Builder
+	p.set.PrintEnv(&file)
+	assert.Equal(t, `
+## Addresses
+
+# where the API listens
+TASKRUNNER_API_ADDR=127.0.0.1:8000
+
+## The rest
+
+# how many tasks run at once (default: one for each processor)
+TASKRUNNER_CONCURRENCY=
+
+# how long tasks are kept
+TASKRUNNER_RETENTION=24h
+
+# memory
+TASKRUNNER_MEMORY=
+
+# say nothing (true or false)
+TASKRUNNER_QUIET=false
+
+# a variable
+TASKRUNNER_ENV=
+
+# a key (or its file: SECRET_KEY_FILE)
+SECRET_KEY=default
+`, file.String())
 }

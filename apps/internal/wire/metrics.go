@@ -52,6 +52,32 @@ func (m *measured) Run(ctx context.Context, job ports.Job) (ports.Outcome, error
 	return outcome, err
 }
 
+// countedQueue is a queue that counts what is claimed from it.
+type countedQueue struct {
+	ports.Queue
+	claims *prometheus.CounterVec
+}
+
+// countClaims counts the claims of one worker. Its label is bounded by the queues that the
+// worker is for.
+func countClaims(q ports.Queue, registry prometheus.Registerer) ports.Queue {
+	c := &countedQueue{q, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "taskrunner_claims_total",
+		Help: "Attempts of tasks that this worker has claimed.",
+	}, []string{"queue"})}
+	registry.MustRegister(c.claims)
+	return c
+}
+
+// Claim implements ports.Queue.
+func (c *countedQueue) Claim(ctx context.Context, r ports.ClaimRequest) (ports.Lease, error) {
+	lease, err := c.Queue.Claim(ctx, r)
+	if err == nil {
+		c.claims.WithLabelValues(lease.Queue).Inc()
+	}
+	return lease, err
+}
+
 // meter collects an executor's counts of its sandboxes, whatever they are made of.
 type meter struct {
 	executor string // its name

@@ -51,7 +51,7 @@ func TestRunsAreMeasuredByLanguageAndCause(t *testing.T) {
 		Next(fakes.Do(func(ports.Job) { close(started) }), fakes.Until(release)).
 		Next(fakes.End(ports.Outcome{Cause: ports.CauseOOM, ExitCode: -1})).
 		Next(fakes.Fail(errors.New("lost")))
-	app := newApp(t, Config{Concurrency: 1}, e)
+	app := testApp(t, Config{Concurrency: 1}, e)
 	require.NoError(t, app.Start(t.Context()))
 	t.Cleanup(func() { _ = app.Close(t.Context()) })
 

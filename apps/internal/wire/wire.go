@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/distribution/reference"
@@ -21,10 +20,12 @@ import (
 	"github.com/task-runner/task-runner/taskrunner"
 )
 
-// Config says what an App is made of. The zero value of every field but Executor
-// means the default of the part that it is for.
+// Config says what is made. The zero value of every field but Executor means the
+// default of the part that it is for.
 type Config struct {
-	// Executor is one of Executors.
+	// Backend is where tasks live. Default: in the memory of this process.
+	Backend ports.Backend
+	// Executor is one of Executors. An API alone has no use for it.
 	Executor string
 	// Docker says how the Docker executor is made, if it is.
 	Docker DockerConfig
@@ -35,32 +36,41 @@ type Config struct {
 	WrapExecutor func(ports.Executor) ports.Executor
 	// Languages are those that tasks may be written in.
 	Languages []ports.Language
-	// Concurrency is how many tasks run at once.
+	// Queues are those that a worker claims from.
+	Queues []string
+	// Concurrency is how many tasks a worker runs at once.
 	Concurrency int
+	// Lease is how long a task stays with a worker that is not heard of.
+	Lease time.Duration
 	// Policy is what the operator allows.
 	Policy taskrunner.Policy
 	// Retention is how long finished tasks are kept; 0 is for ever.
 	Retention time.Duration
-	// AllowedHosts are the host names that the API answers to; none means any.
-	AllowedHosts []string
+	// API says how tasks are served.
+	API APIConfig
+	// TraceParent tells the trace that a submission is part of, if any.
+	TraceParent func(context.Context) string
+	// Ready are checks of what all this needs, beside the executor's.
+	Ready []httpapi.Check
+	// Metrics gets the metrics of all parts. Default: a new one.
+	Metrics *prometheus.Registry
 	// Version is shown in the API's description.
 	Version string
 	// Logger gets what operators should know.
 	Logger *slog.Logger
 }
 
-// App is a whole Task Runner in this process: the memory adapters, one worker
-// with its executor, and the API over them.
-type App struct {
-	Client *taskrunner.Client
-	// API serves REST, events and their documentation.
-	API http.Handler
-	// Executor says which executor was chosen and why.
-	Executor Choice
+// APIConfig has what httpapi.Config has under the same names.
+type APIConfig struct {
+	AllowedHosts, AllowedOrigins []string
+	PublicURL                    string
+	MaxReaders                   int
+}
 
-	api      *httpapi.API
-	worker   *taskrunner.Worker
-	executor ports.Executor
+// App is a whole Task Runner in this process: one worker with its executor, and the API.
+type App struct {
+	*API
+	*Worker
 }
 
 // Languages returns the built-in languages with those of a YAML file, or of none if
@@ -88,92 +98,156 @@ func Languages(file string) ([]ports.Language, error) {
 
 // New assembles an App. Nothing runs until Start. A *ports.FieldError names what of
 // the configuration cannot be: "executor" one that cannot be had here, "docker_..."
-// a field of DockerConfig, and others are the core's.
-func New(ctx context.Context, cfg Config) (*App, error) {
-	core, client, err := newCore(cfg)
-	if err != nil {
-		return nil, err
-	}
-	// From here on every default is filled in, and what is not allowed is left out.
-	cfg.Languages, cfg.Policy = client.Languages(), client.Policy()
-	choice, executor, err := chooseExecutor(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	app, err := assemble(cfg, core, client, executor)
-	if err != nil {
-		return nil, errors.Join(err, executor.Close(context.WithoutCancel(ctx)))
-	}
-	app.Executor = choice
-	return app, nil
-}
+// a field of DockerConfig, and others are the core's or the API's.
+func New(ctx context.Context, cfg Config) (*App, error) { return newApp(ctx, cfg, chooseExecutor) }
 
-// newCore returns the core's configuration, all but the executor, and its client.
-func newCore(cfg Config) (taskrunner.Config, *taskrunner.Client, error) {
+// chooser chooses an executor for a configuration and makes it.
+type chooser func(context.Context, Config) (Choice, ports.Executor, error)
+
+func newApp(ctx context.Context, cfg Config, choose chooser) (*App, error) {
+	if cfg.Backend == (ports.Backend{}) {
+		cfg.Backend = memory.New(memoryOptions(cfg.Policy)...)
+	}
 	// The one worker here serves this queue.
 	cfg.Policy.Queues = []string{ports.DefaultQueue}
-	core := taskrunner.Config{
-		Backend:     memory.New(memoryOptions(cfg.Policy)...),
-		Languages:   cfg.Languages,
-		Policy:      cfg.Policy,
-		Concurrency: cfg.Concurrency,
-		Retention:   cfg.Retention,
-		Logger:      cfg.Logger,
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
 	}
-	client, err := taskrunner.NewClient(core)
+	worker, err := newWorker(ctx, cfg, choose)
 	if err != nil {
-		return core, nil, fmt.Errorf("making the client: %w", err)
+		return nil, err
 	}
-	return core, client, nil
+	cfg.Ready = append(cfg.Ready, worker.Check())
+	api, err := NewAPI(cfg)
+	if err != nil {
+		return nil, errors.Join(err, worker.Close(context.WithoutCancel(ctx)))
+	}
+	return &App{api, worker}, nil
 }
-
-func assemble(cfg Config, core taskrunner.Config, client *taskrunner.Client, executor ports.Executor) (*App, error) {
-	metrics := prometheus.NewRegistry()
-	if m, ok := meterOf(executor); ok {
-		metrics.MustRegister(m)
-	}
-	executor = measure(executor, metrics)
-	if cfg.WrapExecutor != nil {
-		executor = cfg.WrapExecutor(executor)
-	}
-	core.Executor = executor
-	worker, err := taskrunner.NewWorker(core)
-	if err != nil {
-		return nil, fmt.Errorf("making the worker: %w", err)
-	}
-	api, err := httpapi.New(httpapi.Config{
-		Client:       client,
-		Ready:        []httpapi.Check{{Name: "executor", Ready: executor.Check}},
-		AllowedHosts: cfg.AllowedHosts,
-		Metrics:      metrics,
-		Version:      cfg.Version,
-		Logger:       cfg.Logger,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the API: %w", err)
-	}
-	return &App{Client: client, API: api, api: api, worker: worker, executor: executor}, nil
-}
-
-// Start starts the worker and returns.
-func (a *App) Start(ctx context.Context) error { return a.worker.Start(ctx) }
-
-// Stop claims no more tasks and waits for those that run; once ctx is done it
-// kills them and returns its error. The client and the API serve on, so that
-// whoever watches sees the end. It may be called again.
-func (a *App) Stop(ctx context.Context) error { return a.worker.Stop(ctx) }
-
-// EndStreams ends the API's streams and waiting requests, so that their readers
-// know that nothing more comes from here. It may be called again.
-func (a *App) EndStreams() { a.api.Drain() }
 
 // Close does what Stop and EndStreams do and takes down the executor with every
 // sandbox. It may be called again.
 func (a *App) Close(ctx context.Context) error {
 	err := a.Stop(ctx)
 	a.EndStreams()
-	return errors.Join(err, a.executor.Close(ctx))
+	return errors.Join(err, a.Worker.Close(ctx))
 }
+
+// Validate refuses what NewAPI, or of the core NewWorker, would, before there is a backend.
+func (cfg Config) Validate() error {
+	cfg.Backend, cfg.Metrics = memory.New(), prometheus.NewRegistry()
+	_, err := NewAPI(cfg)
+	return err
+}
+
+// core is the core's configuration, all but the executor.
+func (cfg Config) core() taskrunner.Config {
+	return taskrunner.Config{
+		Backend:     cfg.Backend,
+		Languages:   cfg.Languages,
+		Policy:      cfg.Policy,
+		Queues:      cfg.Queues,
+		Concurrency: cfg.Concurrency,
+		LeaseTTL:    cfg.Lease,
+		Retention:   cfg.Retention,
+		TraceParent: cfg.TraceParent,
+		Logger:      cfg.Logger,
+	}
+}
+
+// API serves REST, events and their documentation.
+type API struct {
+	// Client is what it serves.
+	Client *taskrunner.Client
+	*httpapi.API
+}
+
+// NewAPI assembles an API.
+func NewAPI(cfg Config) (*API, error) {
+	client, err := taskrunner.NewClient(cfg.core())
+	if err != nil {
+		return nil, fmt.Errorf("making the client: %w", err)
+	}
+	api, err := httpapi.New(httpapi.Config{
+		Client:         client,
+		Ready:          cfg.Ready,
+		PublicURL:      cfg.API.PublicURL,
+		AllowedHosts:   cfg.API.AllowedHosts,
+		AllowedOrigins: cfg.API.AllowedOrigins,
+		MaxReaders:     cfg.API.MaxReaders,
+		Metrics:        cfg.Metrics,
+		Queues:         client.Policy().Queues,
+		Version:        cfg.Version,
+		Logger:         cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the API: %w", err)
+	}
+	return &API{client, api}, nil
+}
+
+// EndStreams ends the API's streams and waiting requests, so that their readers
+// know that nothing more comes from here. It may be called again.
+func (a *API) EndStreams() { a.Drain() }
+
+// Worker runs tasks.
+type Worker struct {
+	// Executor says which executor was chosen and why.
+	Executor Choice
+
+	worker   *taskrunner.Worker
+	executor ports.Executor
+}
+
+// NewWorker assembles a worker, with an executor that works. Nothing runs until Start.
+func NewWorker(ctx context.Context, cfg Config) (*Worker, error) {
+	return newWorker(ctx, cfg, chooseExecutor)
+}
+
+func newWorker(ctx context.Context, cfg Config, choose chooser) (*Worker, error) {
+	core := cfg.core()
+	client, err := taskrunner.NewClient(core)
+	if err != nil {
+		return nil, fmt.Errorf("making the worker: %w", err)
+	}
+	// From here on every default is filled in, and what is not allowed is left out.
+	cfg.Languages, cfg.Policy = client.Languages(), client.Policy()
+	choice, executor, err := choose(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{Executor: choice, executor: executor}
+	if cfg.Metrics != nil {
+		if m, ok := meterOf(executor); ok {
+			cfg.Metrics.MustRegister(m)
+		}
+		executor = measure(executor, cfg.Metrics)
+		core.Backend.Queue = countClaims(core.Backend.Queue, cfg.Metrics)
+	}
+	if cfg.WrapExecutor != nil {
+		executor = cfg.WrapExecutor(executor)
+	}
+	core.Executor = executor
+	if w.worker, err = taskrunner.NewWorker(core); err != nil {
+		return nil, errors.Join(fmt.Errorf("making the worker: %w", err), w.Close(context.WithoutCancel(ctx)))
+	}
+	return w, nil
+}
+
+// Check is whether its executor can run tasks now.
+func (w *Worker) Check() httpapi.Check {
+	return httpapi.Check{Name: "executor", Ready: w.executor.Check}
+}
+
+// Start starts the worker and returns.
+func (w *Worker) Start(ctx context.Context) error { return w.worker.Start(ctx) }
+
+// Stop claims no more tasks and waits for those that run; once ctx is done it
+// kills them, gives them back and returns its error. It may be called again.
+func (w *Worker) Stop(ctx context.Context) error { return w.worker.Stop(ctx) }
+
+// Close takes down the executor with every sandbox. It may be called again.
+func (w *Worker) Close(ctx context.Context) error { return w.executor.Close(ctx) }
 
 // memoryOptions makes room in memory for as many tasks as may wait, and as many
 // again that are finished.

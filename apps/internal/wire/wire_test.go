@@ -64,12 +64,10 @@ languages:
 	assert.ErrorContains(t, err, `languages cannot be used: the image "A B" of perl is none: invalid reference format`)
 }
 
-func newApp(t *testing.T, cfg Config, e ports.Executor) *App {
+func testApp(t *testing.T, cfg Config, e ports.Executor) *App {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	core, client, err := newCore(cfg)
-	require.NoError(t, err)
-	app, err := assemble(cfg, core, client, e)
+	app, err := newApp(t.Context(), cfg, func(context.Context, Config) (Choice, ports.Executor, error) { return Choice{}, e, nil })
 	require.NoError(t, err)
 	return app
 }
@@ -77,7 +75,7 @@ func newApp(t *testing.T, cfg Config, e ports.Executor) *App {
 func TestAnAppRunsTasksAndClosesItsExecutor(t *testing.T) {
 	t.Parallel()
 	e := &executor{}
-	app := newApp(t, Config{Policy: taskrunner.Policy{QueueDepth: 5}}, e)
+	app := testApp(t, Config{Policy: taskrunner.Policy{QueueDepth: 5}}, e)
 	require.NoError(t, app.Start(t.Context()))
 	task, err := app.Client.Run(t.Context(), taskrunner.Spec{Language: "bash", Code: "hello"})
 	require.NoError(t, err)
@@ -93,7 +91,7 @@ func TestAnAppRunsTasksAndClosesItsExecutor(t *testing.T) {
 func TestAnAppThatCannotStartIsClosedAllTheSame(t *testing.T) {
 	t.Parallel()
 	e := &executor{broken: errors.New("broken")}
-	app := newApp(t, Config{}, e)
+	app := testApp(t, Config{}, e)
 	assert.ErrorIs(t, app.Start(t.Context()), e.broken)
 	require.NoError(t, app.Close(t.Context()))
 	assert.True(t, e.closed)
@@ -110,7 +108,7 @@ func TestAPolicyThatContradictsItselfIsRefused(t *testing.T) {
 
 func TestAQueueHasRoomForItsWholeDepth(t *testing.T) {
 	t.Parallel()
-	app := newApp(t, Config{Policy: taskrunner.Policy{QueueDepth: 3}}, &executor{}) // never started
+	app := testApp(t, Config{Policy: taskrunner.Policy{QueueDepth: 3}}, &executor{}) // never started
 	for range 3 {
 		_, err := app.Client.Submit(t.Context(), taskrunner.Spec{Language: "bash", Code: "true"})
 		require.NoError(t, err)
@@ -122,7 +120,7 @@ func TestAQueueHasRoomForItsWholeDepth(t *testing.T) {
 
 func TestATaskForAQueueThatNobodyServesIsRefused(t *testing.T) {
 	t.Parallel()
-	app := newApp(t, Config{}, &executor{})
+	app := testApp(t, Config{}, &executor{})
 	defer func() { assert.NoError(t, app.Close(t.Context())) }()
 	_, err := app.Client.Submit(t.Context(), taskrunner.Spec{Language: "bash", Code: "true", Queue: "other"})
 	require.ErrorIs(t, err, ports.ErrInvalid)

@@ -1,4 +1,6 @@
-package main
+// Package options declares the settings that several programs of this project have in
+// common, so that each has one name, one default and one meaning everywhere.
+package options
 
 import (
 	"cmp"
@@ -18,24 +20,24 @@ import (
 	"github.com/task-runner/task-runner/taskrunner"
 )
 
-// What several commands have in common.
-
-func executorFlag(s *settings.Set) *string {
+// Executor declares what runs the tasks: one of wire.Executors.
+func Executor(s *settings.Set) *string {
 	return settings.Var(s, "executor", "NAME", wire.ExecutorAuto,
 		"what runs the tasks: auto, docker or sandbox; auto takes Docker if every image is there, else the sandbox, "+
 			"else Docker and pulls, and never one that cannot enforce every limit here",
 		settings.OneOf(wire.Executors()...))
 }
 
-// languageFlags say which languages there are.
-type languageFlags struct {
+// Languages say which languages there are.
+type Languages struct {
 	file *string
 	// images are by the names of the built-in languages.
 	images map[string]*string
 }
 
-func newLanguageFlags(s *settings.Set) languageFlags {
-	f := languageFlags{images: map[string]*string{}}
+// NewLanguages declares them.
+func NewLanguages(s *settings.Set) Languages {
+	f := Languages{images: map[string]*string{}}
 	f.file = settings.Var(s, "languages", "FILE", "",
 		"YAML file of languages that are added to the built-in ones, or replace them", settings.Text)
 	for _, l := range taskrunner.BuiltinLanguages() {
@@ -47,8 +49,8 @@ func newLanguageFlags(s *settings.Set) languageFlags {
 	return f
 }
 
-// load returns the languages with their images.
-func (f languageFlags) load() ([]ports.Language, error) {
+// Load returns the languages with their images.
+func (f Languages) Load() ([]ports.Language, error) {
 	all, err := wire.Languages(*f.file)
 	for i, l := range all {
 		if image := f.images[l.Name]; image != nil {
@@ -74,21 +76,23 @@ func imagePattern(s string) (string, error) {
 	return s, err
 }
 
-func dockerHostFlag(s *settings.Set) *string {
+// DockerHost declares the address of the engine; "" is where Docker's own tools look.
+func DockerHost(s *settings.Set) *string {
 	host := settings.Var(s, "docker-host", "ADDRESS", "",
 		"the engine's address, such as unix:///var/run/docker.sock or tcp://host:2376", settings.Text)
-	s.ShowDefault("docker-host", "DOCKER_HOST, or else the local engine")
+	s.ShowDefault("docker-host", "the local engine")
 	return host
 }
 
-// dockerFlags are about the Docker executor.
-type dockerFlags struct {
+// Docker are about the Docker executor.
+type Docker struct {
 	host, pull, runtime, network *string
 	allowedImages                *[]string
 }
 
-func newDockerFlags(s *settings.Set) dockerFlags {
-	f := dockerFlags{host: dockerHostFlag(s)}
+// NewDocker declares them.
+func NewDocker(s *settings.Set) Docker {
+	f := Docker{host: DockerHost(s)}
 	f.pull = settings.Var(s, "docker-pull", "WHEN", wire.PullPolicies()[0],
 		"when an image is pulled: if it is missing, always before its first task, or never", settings.OneOf(wire.PullPolicies()...))
 	f.allowedImages = settings.Repeated(s, "docker-allowed-images", "IMAGE",
@@ -102,22 +106,22 @@ func newDockerFlags(s *settings.Set) dockerFlags {
 	return f
 }
 
-// config returns what was given.
-func (f dockerFlags) config() wire.DockerConfig {
+// Config returns what was given.
+func (f Docker) Config() wire.DockerConfig {
 	return wire.DockerConfig{Host: *f.host, AllowedImages: *f.allowedImages, Pull: *f.pull, Runtime: *f.runtime, Network: *f.network}
 }
 
-// checkNetwork refuses a flag that allows tasks a network where there is none to
+// CheckNetwork refuses a flag that allows tasks a network where there is none to
 // give them.
-func (f dockerFlags) checkNetwork(flag string, allowed bool) error {
+func (f Docker) CheckNetwork(flag string, allowed bool) error {
 	if allowed && *f.network == "" {
 		return settings.Errorf(flag, "needs --docker-network (%s): which Docker network tasks get", settings.EnvName("docker-network"))
 	}
 	return nil
 }
 
-// limitFlags are one flag for each of ports.Limits.
-type limitFlags struct {
+// Limits are one flag for each of ports.Limits.
+type Limits struct {
 	cpu     *float64
 	memory  *int64
 	timeout *time.Duration
@@ -126,10 +130,10 @@ type limitFlags struct {
 	disk    *int64
 }
 
-// newLimitFlags declares them with a prefix to their names. The defaults are only
+// NewLimits declares them with a prefix to their names. The defaults are only
 // shown, as it is the core that fills them in.
-func newLimitFlags(s *settings.Set, prefix string, def ports.Limits) limitFlags {
-	f := limitFlags{
+func NewLimits(s *settings.Set, prefix string, def ports.Limits) Limits {
+	f := Limits{
 		cpu:     settings.Var(s, prefix+"cpu", "CORES", "", "processor share in cores", settings.Cores),
 		memory:  settings.Var(s, prefix+"memory", "SIZE", "", "memory of all processes together", settings.Size),
 		timeout: settings.Var(s, prefix+"timeout", "TIME", "", "time until the program is killed", settings.Duration),
@@ -138,21 +142,21 @@ func newLimitFlags(s *settings.Set, prefix string, def ports.Limits) limitFlags 
 		disk:    settings.Var(s, prefix+"disk", "SIZE", "", "what the program can write to files", settings.Size),
 	}
 	s.ShowDefault(prefix+"cpu", fmt.Sprint(def.CPU))
-	s.ShowDefault(prefix+"memory", sizeText(def.Memory))
-	s.ShowDefault(prefix+"timeout", durationText(def.Timeout))
+	s.ShowDefault(prefix+"memory", SizeText(def.Memory))
+	s.ShowDefault(prefix+"timeout", DurationText(def.Timeout))
 	s.ShowDefault(prefix+"pids", strconv.Itoa(def.PIDs))
-	s.ShowDefault(prefix+"output", sizeText(def.Output))
-	s.ShowDefault(prefix+"disk", sizeText(def.Disk))
+	s.ShowDefault(prefix+"output", SizeText(def.Output))
+	s.ShowDefault(prefix+"disk", SizeText(def.Disk))
 	return f
 }
 
-// sizeText is a size as settings.Size reads it.
-func sizeText(n int64) string {
+// SizeText is a size as settings.Size reads it.
+func SizeText(n int64) string {
 	return units.CustomSize("%.4g%s", float64(n), 1024, []string{"", "k", "m", "g", "t"})
 }
 
-// durationText is d without the zero parts that its String has: "24h".
-func durationText(d time.Duration) string {
+// DurationText is d without the zero parts that its String has: "24h".
+func DurationText(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -163,21 +167,24 @@ func durationText(d time.Duration) string {
 	return s
 }
 
-// limits returns what was given, zero for the rest.
-func (f limitFlags) limits() ports.Limits {
+// Limits returns what was given, zero for the rest.
+func (f Limits) Limits() ports.Limits {
 	return ports.Limits{CPU: *f.cpu, Memory: *f.memory, Timeout: *f.timeout, PIDs: *f.pids, Output: *f.output, Disk: *f.disk}
 }
 
-type logFlags struct{ level, format *string }
+// Log says what is logged, and how.
+type Log struct{ level, format *string }
 
-func newLogFlags(s *settings.Set, level string) logFlags {
-	return logFlags{
+// NewLog declares it with its defaults.
+func NewLog(s *settings.Set, level, format string) Log {
+	return Log{
 		level:  settings.Var(s, "log-level", "LEVEL", level, "least level that is logged: debug, info, warn or error", settings.OneOf("debug", "info", "warn", "error")),
-		format: settings.Var(s, "log-format", "FORMAT", "text", "text or json", settings.OneOf("text", "json")),
+		format: settings.Var(s, "log-format", "FORMAT", format, "text or json", settings.OneOf("text", "json")),
 	}
 }
 
-func (f logFlags) logger(w io.Writer) *slog.Logger {
+// Logger returns a logger that writes to w.
+func (f Log) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(*f.level)) // the setting accepts nothing else
 	opts := &slog.HandlerOptions{Level: level}
@@ -187,11 +194,30 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// names are the languages' names for people to read.
-func names(languages []ports.Language) string {
+// LanguageNames are the languages' names for people to read.
+func LanguageNames(languages []ports.Language) string {
 	all := make([]string, len(languages))
 	for i, l := range languages {
 		all[i] = l.Name
 	}
 	return strings.Join(all, ", ")
+}
+
+// Concurrency declares how many tasks a worker runs at once; 0 is one for each processor.
+func Concurrency(s *settings.Set) *int {
+	n := settings.Var(s, "concurrency", "N", "", "how many tasks run at once", settings.Count(1))
+	s.ShowDefault("concurrency", "one for each processor")
+	return n
+}
+
+// Retention declares how long finished tasks are kept.
+func Retention(s *settings.Set) *time.Duration {
+	return settings.Var(s, "retention", "TIME", "24h", "how long finished tasks are kept; 0 is for ever", settings.Period)
+}
+
+// DockerPool declares wire.DockerConfig.Pool.
+func DockerPool(s *settings.Set) *int {
+	n := settings.Var(s, "docker-pool", "N", "", "containers that are kept ready for each image in use; -1 is none", settings.Count(-1))
+	s.ShowDefault("docker-pool", "twice the number of the engine's processors")
+	return n
 }

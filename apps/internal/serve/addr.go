@@ -1,4 +1,6 @@
-package main
+// Package serve is what the services of this project have in common as processes: how
+// they listen, serve, tell how they are, and stop.
+package serve
 
 import (
 	"context"
@@ -9,8 +11,8 @@ import (
 	"github.com/task-runner/task-runner/apps/internal/settings"
 )
 
-// listen opens a listener, or says which flag's address it is that is no good.
-func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
+// Listen opens a listener, or says which flag's address it is that is no good.
+func Listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, settings.Errorf(flag, "cannot listen on %s: %v; choose another address", addr, rootCause(err))
@@ -26,13 +28,14 @@ func rootCause(err error) error {
 	return err
 }
 
-func isLoopback(addr net.Addr) bool {
+// IsLoopback reports whether only this machine reaches what listens on addr.
+func IsLoopback(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }
 
-// urlOf is where a browser on this machine finds what listens on addr.
-func urlOf(addr net.Addr) string {
+// URL is where a browser on this machine finds what listens on addr.
+func URL(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
 		return "http://" + addr.String()
@@ -44,14 +47,14 @@ func urlOf(addr net.Addr) string {
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
-// allowedHosts are the host names that the API answers to: those given and
+// AllowedHosts are the host names that the API answers to: those given and
 // loopback's, so that no web page can reach it under a name of its own (DNS
 // rebinding). Somebody who listens elsewhere without saying under which names
 // gets nil, which is any.
-func allowedHosts(given []string, addrs ...net.Addr) []string {
+func AllowedHosts(given []string, addrs ...net.Addr) []string {
 	if len(given) == 0 {
 		for _, addr := range addrs {
-			if !isLoopback(addr) {
+			if !IsLoopback(addr) {
 				return nil
 			}
 		}

@@ -1,0 +1,186 @@
+// Command worker runs the tasks of a system of many machines, each in a fresh sandbox. Any
+// number of workers may serve one system. It listens for health checks and metrics alone.
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/task-runner/task-runner/adapters/httpapi"
+	"github.com/task-runner/task-runner/apps/internal/options"
+	"github.com/task-runner/task-runner/apps/internal/serve"
+	"github.com/task-runner/task-runner/apps/internal/settings"
+	"github.com/task-runner/task-runner/apps/internal/wire"
+	"github.com/task-runner/task-runner/ports"
+)
+
+const (
+	// retryEvery is the pause before an executor that cannot be had is tried again.
+	retryEvery = 2 * time.Second
+	// lastProbes is how long whoever asks how the worker is may take once it has ended.
+	lastProbes = time.Second
+	// closeTimeout is how long sandboxes may take to go away.
+	closeTimeout = 10 * time.Second
+	// logsOutlast is for how long the store of logs keeps them at least after their
+	// task is deleted, were they left behind by a crash.
+	logsOutlast = 7 * 24 * time.Hour
+)
+
+func main() {
+	w := newWorker()
+	w.Main(w.run)
+}
+
+type worker struct {
+	*serve.Program
+
+	servers     options.Servers
+	executor    *string
+	languages   options.Languages
+	queues      *[]string
+	concurrency *int
+	lease       *time.Duration
+	retention   *time.Duration
+	docker      options.Docker
+	pool        *int
+	policy      options.Policy
+}
+
+func newWorker() worker {
+	w := worker{Program: serve.NewProgram("worker", "Run tasks, each in a fresh sandbox", "worker-addr", "127.0.0.1:8001")}
+	s := w.Settings
+	w.servers = options.NewServers(s)
+
+	s.Group("Tasks")
+	w.executor = options.Executor(s)
+	w.languages = options.NewLanguages(s)
+	w.queues = options.Queues(s, "queues that this worker claims from, separated by commas")
+	w.concurrency = options.Concurrency(s)
+	w.lease = settings.Var(s, "lease", "TIME", "10s", "how long a task stays with a worker that is not heard of", settings.Duration)
+	w.retention = options.Retention(s)
+
+	s.Group("Docker")
+	w.docker = options.NewDocker(s)
+	w.pool = options.DockerPool(s)
+
+	s.Group("Policy")
+	w.policy = options.NewPolicy(s)
+	return w
+}
+
+// run runs tasks until ctx is done, then lets those that run come to their end, or
+// gives them back.
+func (f worker) run(ctx context.Context, p *serve.Process) (err error) {
+	if err := f.docker.CheckNetwork("allow-network", f.policy.Network()); err != nil {
+		return err
+	}
+	languages, err := f.languages.Load()
+	if err != nil {
+		return err
+	}
+	places := f.servers.Config()
+	if *f.retention > 0 {
+		places.LogsExpire = *f.retention + logsOutlast
+	}
+	connections, err := wire.Connect(places)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connections.Close(context.WithoutCancel(ctx))) }()
+
+	docker := f.docker.Config()
+	docker.Pool = *f.pool
+	cfg := wire.Config{
+		Executor: *f.executor, Docker: docker, Notify: func(news string) { p.Log.Info(news) }, WrapExecutor: p.Tracing.Executor,
+		Languages: languages, Queues: *f.queues, Concurrency: *f.concurrency, Lease: *f.lease,
+		Policy: f.policy.Policy(*f.queues...), Retention: *f.retention,
+		Metrics: prometheus.NewRegistry(), Version: p.Version, Logger: p.Log,
+	}
+	// What cannot be is told at once, and not when the last server has been reached.
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	var current atomic.Pointer[wire.Worker]
+	probes, err := httpapi.NewProbes(httpapi.ProbesConfig{
+		Ready:   append(connections.Checks(), readiness(&current)),
+		Metrics: cfg.Metrics, AllowedHosts: serve.AllowedHosts(nil, p.Listener.Addr()), Logger: p.Log,
+	})
+	if err != nil {
+		return err
+	}
+	servers, ctx := serve.NewServers(ctx, p.Log)
+	servers.Add(p.Flag, p.Listener, probes)
+	defer func() { servers.Close(servers.Shutdown(), lastProbes) }()
+
+	if cfg.Backend, err = connections.Open(ctx, p.Log); err != nil {
+		return servers.Err()
+	}
+	var w *wire.Worker
+	err = again(ctx, p.Log, func() (err error) { w, err = wire.NewWorker(ctx, cfg); return err })
+	if err == nil {
+		current.Store(w)
+		err = again(ctx, p.Log, func() error { return w.Start(ctx) })
+	}
+	if err == nil {
+		p.Log.InfoContext(ctx, "every server is reached; claiming tasks", "executor", w.Executor.Name, "because", w.Executor.Reason)
+		<-ctx.Done()
+	} else if ctx.Err() != nil {
+		err = nil // it was told to stop before it could begin
+	}
+	probes.Drain()
+	if w != nil {
+		err = errors.Join(err, drain(ctx, w, p))
+	}
+	return errors.Join(servers.Err(), err)
+}
+
+// again does what may fail because the executor cannot be had now, until that can be. A
+// setting that cannot be used is an error at once.
+func again(ctx context.Context, log *slog.Logger, do func() error) error {
+	for {
+		err := do()
+		field, ok := errors.AsType[*ports.FieldError](err)
+		if err == nil || ctx.Err() != nil || ok && field.Field != "executor" {
+			return err
+		}
+		log.WarnContext(ctx, "tasks cannot run yet; trying again", "error", err)
+		pause := time.NewTimer(retryEvery)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// readiness is whether the worker that will be there can run tasks.
+func readiness(current *atomic.Pointer[wire.Worker]) httpapi.Check {
+	return httpapi.Check{Name: "executor", Ready: func(ctx context.Context) error {
+		w := current.Load()
+		if w == nil {
+			return errors.New("there is none yet")
+		}
+		return w.Check().Ready(ctx)
+	}}
+}
+
+// drain lets the tasks that run come to their end, or gives them back once the time is
+// over, and takes down all sandboxes.
+func drain(ctx context.Context, w *wire.Worker, p *serve.Process) error {
+	ctx = context.WithoutCancel(ctx)
+	p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most", p.Drain)
+	patience, cancel := context.WithTimeout(ctx, p.Drain)
+	defer cancel()
+	if err := w.Stop(patience); err != nil {
+		p.Log.WarnContext(ctx, "tasks that were still running are given back for another worker", "after", p.Drain)
+	}
+	closing, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	return w.Close(closing)
+}
