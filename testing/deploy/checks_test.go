@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,13 +19,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/task-runner/task-runner/taskrunner"
 )
 
 // services are the three, with the variable that tells each where to listen.
 var services = map[string]string{"backend": "TASKRUNNER_API_ADDR", "worker": "TASKRUNNER_WORKER_ADDR", "web": "TASKRUNNER_WEB_ADDR"}
 
-// engineName is the container of the engine, the only one with rights.
-const engineName = "engine"
+// The containers beside the worker: the engine, which alone has rights, and what stands
+// between.
+const (
+	engineName = "engine"
+	gateName   = "gate"
+)
 
 // elsewhere are variables that have no use in a pod.
 var elsewhere = []string{
@@ -104,14 +111,17 @@ func containerProblems(pod *corev1.PodSpec, c *corev1.Container) (problems []str
 	if c.Name == engineName {
 		return problems
 	}
-	report(c.ReadinessProbe == nil, "no readiness probe")
-	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
-		if probe == nil {
-			continue
+	if c.Name != gateName {
+		ready := "/readyz"
+		if c.Name == "web" {
+			ready = "/healthz" // it has a page for when the backend is away
 		}
-		get := probe.HTTPGet
-		if get == nil || get.Port.StrVal != "http" || get.Path != "/healthz" && (get.Path != "/readyz" || probe != c.ReadinessProbe) {
-			report(true, fmt.Sprintf("a probe that asks for something else: %v", probe))
+		for _, p := range []struct {
+			probe *corev1.Probe
+			path  string
+		}{{c.StartupProbe, "/healthz"}, {c.LivenessProbe, "/healthz"}, {c.ReadinessProbe, ready}} {
+			report(p.probe == nil || p.probe.HTTPGet == nil || p.probe.HTTPGet.Port.StrVal != "http" || p.probe.HTTPGet.Path != p.path,
+				fmt.Sprintf("no probe asks %s: %v", p.path, p.probe))
 		}
 	}
 
@@ -220,7 +230,7 @@ func (f *fleet) settingsProblems(t *testing.T, d *appsv1.Deployment) []string {
 	return problems
 }
 
-// engineProblems looks at the engine beside the worker.
+// engineProblems looks at the engine beside the worker, and at the gate between them.
 func (f *fleet) engineProblems() (problems []string) {
 	report := func(bad bool, format string, args ...any) {
 		if bad {
@@ -230,35 +240,35 @@ func (f *fleet) engineProblems() (problems []string) {
 	d := f.deployments["worker"]
 	pod := d.Spec.Template.Spec
 	values, _, _ := f.configsOf(d)
-	i := slices.IndexFunc(pod.InitContainers, func(c corev1.Container) bool { return c.Name == engineName })
-	if i < 0 {
-		return []string{"worker has no engine"}
+	var names []string
+	for _, c := range pod.InitContainers {
+		names = append(names, c.Name)
+		report(c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways, "%s: it would have to end before the worker starts", c.Name)
 	}
-	engine, worker := pod.InitContainers[i], pod.Containers[0]
-	report(engine.RestartPolicy == nil || *engine.RestartPolicy != corev1.ContainerRestartPolicyAlways, "engine: it would have to end before the worker starts")
+	if !slices.Equal(names, []string{engineName, gateName}) {
+		return append(problems, fmt.Sprintf("worker is not behind engine and gate, but %v", names))
+	}
+	engine, gate, worker := pod.InitContainers[0], pod.InitContainers[1], pod.Containers[0]
 
-	var hosts []string
-	for _, arg := range engine.Args {
-		if host, ok := strings.CutPrefix(arg, "--host="); ok {
-			hosts = append(hosts, host)
-		}
-	}
-	report(len(hosts) != 1 || !strings.HasPrefix(hosts[0], "unix://"), "engine: it listens on %v", hosts)
-	report(len(hosts) > 0 && values["DOCKER_HOST"] != hosts[0], "DOCKER_HOST is %s, and the engine's socket %v", values["DOCKER_HOST"], hosts)
-	report(!slices.Contains(engine.Args, "--bridge=none") || values["TASKRUNNER_ALLOW_NETWORK"] != "false", "engine: tasks could have a network")
-	group := worker.SecurityContext.RunAsGroup
-	report(group == nil || !slices.Contains(engine.Args, fmt.Sprintf("--group=%d", *group)), "engine: the worker's group may not use the socket")
+	sockets := flag(engine, "--host")
+	report(len(sockets) != 1 || !slices.Equal(sockets, flag(gate, "--engine")), "engine: it listens on %v, and the gate expects it on %v", sockets, flag(gate, "--engine"))
+	socket, local := strings.CutPrefix(strings.Join(sockets, ""), "unix://")
+	report(!local, "engine: it listens on a port")
+	report(!slices.Equal(mounts(&pod, socket), []string{engineName, gateName}), "engine: its socket is in a volume of %v", mounts(&pod, socket))
+	listen := strings.TrimPrefix(values["DOCKER_HOST"], "unix://")
+	report(!slices.Equal(flag(gate, "--listen"), []string{listen}), "DOCKER_HOST=%s is not the gate's %v", values["DOCKER_HOST"], flag(gate, "--listen"))
+	report(!slices.Equal(mounts(&pod, listen), []string{gateName, worker.Name}), "gate: its socket is in a volume of %v", mounts(&pod, listen))
+	report(!slices.Equal(flag(engine, "--group"), []string{fmt.Sprint(*pod.SecurityContext.RunAsGroup)}), "engine: the gate's group may not use its socket")
 
-	folder := filepath.Dir(strings.TrimPrefix(values["DOCKER_HOST"], "unix://"))
-	volume := func(c corev1.Container) string {
-		for _, m := range c.VolumeMounts {
-			if m.MountPath == folder {
-				return m.Name
-			}
-		}
-		return ""
+	report(!slices.Equal(flag(engine, "--bridge"), []string{"none"}) || len(flag(gate, "--docker-network")) > 0 || values["TASKRUNNER_ALLOW_NETWORK"] != "false", "engine: tasks could have a network")
+	for _, l := range taskrunner.BuiltinLanguages() {
+		allowed := slices.ContainsFunc(flag(gate, "--docker-allowed-images"), func(pattern string) bool {
+			matches, err := path.Match(pattern, l.Image)
+			return err == nil && matches
+		})
+		report(!allowed, "gate: the image of %s is not allowed", l.Name)
 	}
-	report(volume(worker) == "" || volume(engine) != volume(worker), "DOCKER_HOST is in no volume of both worker and engine")
+	report(len(flag(gate, "--docker-allowed-images")) == 0, "gate: any image is allowed")
 	report(len(pod.NodeSelector) == 0 || len(pod.Tolerations) == 0, "worker may be on nodes that are not for workers alone")
 
 	memory, err := resource.ParseQuantity(strings.ToUpper(values["TASKRUNNER_MAX_MEMORY"]) + "i")
@@ -266,6 +276,39 @@ func (f *fleet) engineProblems() (problems []string) {
 	report(err != nil || err2 != nil || engine.Resources.Limits.Memory().Value() < tasks*memory.Value()+1<<30,
 		"engine: %v of memory are less than %d tasks of %v, and 1Gi", engine.Resources.Limits.Memory(), tasks, &memory)
 	return problems
+}
+
+// flag returns the values of a flag among a container's arguments.
+func flag(c corev1.Container, name string) (values []string) {
+	for _, arg := range c.Args {
+		if value, ok := strings.CutPrefix(arg, name+"="); ok {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// mounts returns the names of the containers that have the volume which has a file, if
+// all have it in the same place.
+func mounts(pod *corev1.PodSpec, file string) (containers []string) {
+	volume := ""
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+		for _, m := range c.VolumeMounts {
+			if m.MountPath == filepath.Dir(file) {
+				volume = m.Name
+			}
+		}
+	}
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+		for _, m := range c.VolumeMounts {
+			if m.Name == volume && m.MountPath == filepath.Dir(file) {
+				containers = append(containers, c.Name)
+			} else if m.Name == volume {
+				containers = append(containers, c.Name+" elsewhere")
+			}
+		}
+	}
+	return containers
 }
 
 // scalerProblems looks at what is scaled, and by what.
