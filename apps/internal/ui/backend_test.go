@@ -434,7 +434,7 @@ func TestWhatACallerSaysOfItselfPassesOnlyByName(t *testing.T) {
 	t.Parallel()
 	got := make(chan *http.Request, 1)
 	s := beforeHandler(t, func(_ http.ResponseWriter, r *http.Request) { got <- r })
-	r, err := http.NewRequest("GET", s.url+"/api/v1/tasks?limit=1", nil)
+	r, err := http.NewRequest(http.MethodGet, s.url+"/api/v1/tasks?limit=1", nil)
 	require.NoError(t, err)
 	r.Header = http.Header{
 		"Accept": {"application/json"}, "Authorization": {"Bearer x"}, "Accept-Encoding": {"identity"}, "User-Agent": {"me/1"},
@@ -470,7 +470,7 @@ func TestAllThatTheAPIHasForOtherPagesPassesForThisOne(t *testing.T) {
 	cfg.AllowedOrigins = []string{"https://ui.example.com"}
 	foreign, err := httpapi.New(cfg)
 	require.NoError(t, err)
-	r := httptest.NewRequest("OPTIONS", "/api/v1/tasks", nil)
+	r := httptest.NewRequest(http.MethodOptions, "/api/v1/tasks", nil)
 	r.Header.Set("Origin", "https://ui.example.com")
 	r.Header.Set("Access-Control-Request-Method", "POST")
 	w := httptest.NewRecorder()
@@ -653,7 +653,7 @@ func TestABodyIsRefusedWhereTheAPIRefusesIt(t *testing.T) {
 		return head + strings.Repeat(" ", size-len(head)-len(tail)) + tail
 	}
 	post := func(body io.Reader, length int64) reply {
-		r, err := http.NewRequest("POST", s.url+"/api/v1/tasks", body)
+		r, err := http.NewRequest(http.MethodPost, s.url+"/api/v1/tasks", body)
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/json")
 		r.ContentLength = length
@@ -701,7 +701,7 @@ func TestAReaderWhoGoesIsNotReadForAnyLonger(t *testing.T) {
 		close(gone)
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, "GET", s.url+"/api/v1/tasks/1/stream", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/v1/tasks/1/stream", nil)
 	require.NoError(t, err)
 	res, err := s.client.Do(r)
 	require.NoError(t, err)
@@ -792,7 +792,7 @@ func TestABrowserHasTenSecondsForEachWriteAndTwoMinutesForABody(t *testing.T) {
 		require.NoError(t, err)
 		defer b.Close()
 		w, begin := &deadlines{ResponseRecorder: httptest.NewRecorder()}, time.Now()
-		b.ServeHTTP(w, httptest.NewRequest("POST", "/api/v1/tasks", strings.NewReader("{}")))
+		b.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/api/v1/tasks", strings.NewReader("{}")))
 		require.Equal(t, http.StatusOK, w.Code, w.Body)
 		assert.Equal(t, []time.Time{begin.Add(125 * time.Second), {}}, w.read, "none is left for the wait")
 		require.NotEmpty(t, w.write)

@@ -2,6 +2,8 @@ package ui_test
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -262,4 +264,26 @@ func TestThePageWeighsLessThan100KB(t *testing.T) {
 		}
 	}
 	assert.Less(t, total, 100_000)
+}
+
+func TestAPageThatCouldDoNothingSaysSo(t *testing.T) {
+	t.Parallel()
+	var away error
+	h, err := ui.New(ui.Config{API: echo, Ready: func(context.Context) error { return away }})
+	require.NoError(t, err)
+	for _, path := range []string{"/", "/tasks/0199"} {
+		away = nil
+		assert.Equal(t, http.StatusOK, get(t, h, path).Code)
+		away = errors.New("dial tcp 10.0.0.7:8000: secret")
+		w := get(t, h, path)
+		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+		assert.Equal(t, "5", w.Header().Get("Retry-After"))
+		assert.Contains(t, w.Body.String(), "<h1>Task Runner is away just now.</h1>")
+		assert.Contains(t, w.Body.String(), `src="/static/away.js"`)
+		assert.NotContains(t, w.Body.String(), "secret")
+	}
+	for _, path := range []string{"/nothing", "/tasks/%00"} {
+		assert.Equal(t, http.StatusNotFound, get(t, h, path).Code, "nor would it be there otherwise")
+	}
+	assert.Equal(t, http.StatusOK, get(t, h, "/static/away.js").Code)
 }
