@@ -25,6 +25,7 @@ race: ## what CI runs: no test may be skipped
 lint: ## the linters of .golangci.yml
 	go run $(GOLANGCI_LINT) run
 	cd testing/bench && go run $(GOLANGCI_LINT) run
+	cd testing/deploy && go run $(GOLANGCI_LINT) run
 
 fmt: ## format everything
 	gofmt -w .
