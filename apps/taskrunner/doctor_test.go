@@ -25,7 +25,7 @@ func TestDoctorFindsThatTasksCanRunInContainers(t *testing.T) {
 func TestDoctorFindsThatNoTaskCanRun(t *testing.T) {
 	t.Parallel()
 	socket := "unix://" + filepath.Join(t.TempDir(), "engine.sock")
-	got := call(t.Context(), "", []string{"TASKRUNNER_DOCKER_HOST=" + socket}, "doctor", "--executor=docker")
+	got := call(t.Context(), "", []string{"DOCKER_HOST=" + socket}, "doctor", "--executor=docker")
 	assert.Equal(t, outcome{1, "docker\n" +
 		"  FAIL  engine: no Docker engine answers at " + socket + "\n" +
 		"        mend: start it (systemctl start docker), or name another one with --docker-host or DOCKER_HOST\n" +
@@ -60,7 +60,7 @@ func TestDoctorRefusesWhatItCannotUse(t *testing.T) {
 		want string
 	}{
 		"an argument":                     {[]string{"x"}, `unexpected argument "x"`},
-		"a bad address of an engine":      {[]string{"--docker-host=ssh://host"}, "--docker-host (TASKRUNNER_DOCKER_HOST): cannot be used: ssh://"},
+		"a bad address of an engine":      {[]string{"--docker-host=ssh://host"}, "--docker-host (DOCKER_HOST): cannot be used: ssh://"},
 		"a file of languages that is not": {[]string{"--languages=/nonexistent"}, "--languages (TASKRUNNER_LANGUAGES): cannot be used"},
 		"an unknown executor":             {[]string{"--executor=vm"}, `--executor="vm" (TASKRUNNER_EXECUTOR) must be one of`},
 	} {

@@ -39,7 +39,7 @@ type outcome struct {
 
 // noEngine is a variable that keeps the tests that are about other things away from
 // the Docker engines of the machine.
-const noEngine = "TASKRUNNER_DOCKER_HOST=unix:///nonexistent/docker.sock"
+const noEngine = "DOCKER_HOST=unix:///nonexistent/docker.sock"
 
 // call runs the program to its end.
 func call(ctx context.Context, stdin string, env []string, args ...string) outcome {
@@ -75,8 +75,8 @@ func TestBadArgumentsAreRefusedAtTheStart(t *testing.T) {
 		"a negative retention":                   {args: []string{"--retention=-1h"}, code: 2, want: "must be a time"},
 		"an unknown log level":                   {args: []string{"--log-level=loud"}, code: 2, want: "must be one of debug, info, warn, error"},
 		"an executor that cannot be had":         {args: []string{"--executor=docker", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 2, want: "--executor (TASKRUNNER_EXECUTOR): cannot be docker: "},
-		"an engine that cannot be reached":       {args: []string{"--docker-host=ssh://host", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 2, want: "--docker-host (TASKRUNNER_DOCKER_HOST): cannot be used: ssh:// is for Docker's own command"},
-		"a bad address of an engine":             {args: []string{"run", "--docker-host=host", "-"}, stdin: "#!/bin/bash", code: 2, want: "--docker-host (TASKRUNNER_DOCKER_HOST): cannot be used: unable to parse docker host `host`"},
+		"an engine that cannot be reached":       {args: []string{"--docker-host=ssh://host", "--api-addr=127.0.0.1:0", "--web-addr=127.0.0.1:0"}, code: 2, want: "--docker-host (DOCKER_HOST): cannot be used: ssh:// is for Docker's own command"},
+		"a bad address of an engine":             {args: []string{"run", "--docker-host=host", "-"}, stdin: "#!/bin/bash", code: 2, want: "--docker-host (DOCKER_HOST): cannot be used: unable to parse docker host `host`"},
 		"a policy of pulling that is none":       {env: []string{"TASKRUNNER_DOCKER_PULL=sometimes"}, code: 2, want: `TASKRUNNER_DOCKER_PULL="sometimes" (--docker-pull) must be one of missing, never, always`},
 		"a pool that is no number":               {args: []string{"--docker-pool=many"}, code: 2, want: `--docker-pool="many" (TASKRUNNER_DOCKER_POOL) must be a whole number from -1`},
 		"an image that is none":                  {env: []string{"TASKRUNNER_IMAGE_PYTHON=A B"}, code: 2, want: `TASKRUNNER_IMAGE_PYTHON="A B" (--image-python) must be an image, such as python:3.13-slim: invalid reference format`},
