@@ -100,7 +100,7 @@ func TestLastWordsArriveThoughTheContainerListensNoMore(t *testing.T) {
 	}()
 	heard, err := io.ReadAll(l.worker)
 	require.NoError(t, err)
-	assert.Equal(t, len(words), len(heard))
+	assert.Equal(t, string(words), string(heard))
 	require.NoError(t, l.worker.Close())
 	<-l.ended
 }

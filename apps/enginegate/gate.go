@@ -104,8 +104,11 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil && q.maxBody > 0 {
 		select {
 		case g.bodies <- struct{}{}:
-			defer func() { <-g.bodies }()
-			q.body, err = g.readBody(w, r, q.maxBody)
+			free := sync.OnceFunc(func() { <-g.bodies })
+			defer free()
+			if q.body, err = g.readBody(w, r, q.maxBody); len(q.body) == 0 {
+				free() // a pull takes long
+			}
 		case <-r.Context().Done():
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -60,7 +61,7 @@ func newConfig() config {
 	c.images = settings.Repeated(s, "docker-allowed-images", "IMAGE",
 		"image that may be used and pulled, where * stands for any characters; may be repeated", settings.Text)
 	s.ShowDefault("docker-allowed-images", "any")
-	c.network = settings.Var(s, "docker-network", "NAME", "", "Docker network that tasks may have", settings.Text)
+	c.network = settings.Var(s, "docker-network", "NAME", "", "Docker network that tasks may have", networkName)
 	s.ShowDefault("docker-network", "none")
 	c.runtimes = settings.Repeated(s, "docker-runtime", "NAME", "runtime that tasks may have besides the engine's own; may be repeated", settings.Text)
 	s.ShowDefault("docker-runtime", "none")
@@ -79,6 +80,17 @@ func socketPath(s string) (string, error) {
 	}
 	return path, nil
 }
+
+// networkName accepts the name of a network, and none of the words that mean another
+// kind: the host's network, or a container's.
+func networkName(s string) (string, error) {
+	if !network.MatchString(s) || s == "host" || s == "none" || s == "default" {
+		return "", errors.New("must be the name of a network that was made for tasks")
+	}
+	return s, nil
+}
+
+var network = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // engineAddress accepts the addresses that a client reaches.
 func engineAddress(s string) (string, error) {
@@ -183,7 +195,9 @@ func serve(ctx context.Context, c config, stderr io.Writer) error {
 	}
 	log.Info("draining", "at_most", *c.drain)
 	drain(context.WithoutCancel(ctx), g, server, *c.drain)
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving at %s: %w", *c.listen, err)
+	}
 	log.Info("stopped")
 	return nil
 }

@@ -29,6 +29,8 @@ func TestBadSettingsAreRefusedAtTheStart(t *testing.T) {
 		"an engine by SSH":                {env: []string{"TASKRUNNER_ENGINE=ssh://x"}, want: `TASKRUNNER_ENGINE="ssh://x" (--engine) must be an address such as unix:///var/run/docker.sock`},
 		"an engine without an address":    {args: []string{"--engine=x"}, want: "must be an address such as"},
 		"a pattern that is none":          {args: []string{"--docker-allowed-images=A B"}, want: `--docker-allowed-images (TASKRUNNER_DOCKER_ALLOWED_IMAGES): has the pattern "A B"`},
+		"the host's network":              {args: []string{"--docker-network=host"}, want: `--docker-network="host" (TASKRUNNER_DOCKER_NETWORK) must be the name of a network that was made for tasks`},
+		"a container's network":           {env: []string{"TASKRUNNER_DOCKER_NETWORK=container:mongo"}, want: "must be the name of a network"},
 		"a socket in a folder that is no": {args: []string{"--listen=/nonexistent/s"}, want: "--listen (TASKRUNNER_LISTEN): cannot listen"},
 		"a log level that is none":        {args: []string{"--log-level=loud"}, want: "must be one of debug, info, warn, error"},
 	} {
