@@ -19,7 +19,13 @@ import (
 // probe asks a handler itself.
 func probe(t *testing.T, h http.Handler, method, path string, header ...string) reply {
 	t.Helper()
-	r := httptest.NewRequest(method, path, strings.NewReader(""))
+	return ask(t, h, method, path, "", header...)
+}
+
+// ask is probe with a body.
+func ask(t *testing.T, h http.Handler, method, path, body string, header ...string) reply {
+	t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	for i := 0; i < len(header); i += 2 {
 		if r.Header.Set(header[i], header[i+1]); header[i] == "Host" {
 			r.Host = header[i+1]
@@ -141,9 +147,9 @@ func TestOnlyAllowedHostsReachWhatIsBehindThem(t *testing.T) {
 		r := probe(t, h, "GET", "/", "Host", host, "X-Request-Id", "my-id.1")
 		assert.Equal(t, "unknown_host", problemIn(t, r, http.StatusMisdirectedRequest).Code, host)
 	}
-	any, err := AllowHosts(nil, next)
+	open, err := AllowHosts(nil, next)
 	require.NoError(t, err)
-	assert.Equal(t, http.StatusNoContent, probe(t, any, "GET", "/", "Host", "evil.example").StatusCode)
+	assert.Equal(t, http.StatusNoContent, probe(t, open, "GET", "/", "Host", "evil.example").StatusCode)
 	_, err = AllowHosts([]string{"localhost:5000"}, next)
 	assert.ErrorIs(t, err, ports.ErrInvalid)
 }
