@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/internal/testenv"
 )
 
 // needSandbox skips the test where there is no sandbox, unless nothing may be
@@ -64,6 +66,20 @@ func TestExamplesPrintWhatTheySay(t *testing.T) {
 			assert.Equal(t, expected(t, example), string(out))
 		})
 	}
+}
+
+func TestTheProductionProgramRunsOnRealServers(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	mongo, redis, minio := testenv.OwnMongo(t, testenv.MongoOptions{}), testenv.OwnRedis(t, testenv.RedisOptions{}), testenv.OwnMinIO(t, testenv.MinIOOptions{})
+	cmd := exec.CommandContext(t.Context(), build(t, "production"))
+	cmd.Env = append(os.Environ(), "MONGO_URI="+mongo.URI, "REDIS_URL=redis://"+redis.Addr(),
+		"MINIO_ENDPOINT="+minio.Endpoint, "MINIO_ACCESS_KEY="+minio.AccessKey, "MINIO_SECRET_KEY="+minio.SecretKey)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s", &stderr)
+	assert.Equal(t, expected(t, "production"), string(out))
 }
 
 func TestTheWebServerServesItsPageAndTheAPI(t *testing.T) {

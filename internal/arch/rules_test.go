@@ -87,6 +87,8 @@ var areas = map[string]area{
 	// Only the programs know all adapters.
 	"apps":     {imports: []string{"taskrunner", "ports", "adapters/*"}, tests: adapterTests, modules: anyProduct},
 	"examples": {imports: []string{"taskrunner", "adapters/*"}, tests: []string{"internal/testenv"}, modules: none},
+	// This one opens the clients that adapters want.
+	"examples/production": {imports: []string{"taskrunner", "adapters/*"}, modules: anyProduct},
 }
 
 // pkg is what the rules look at of a package.
