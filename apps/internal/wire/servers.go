@@ -32,6 +32,9 @@ type Servers struct {
 	MongoURI, MongoDB string
 	// RedisURL is of the Redis that has the queue and the events.
 	RedisURL string
+	// EventRetention is how long Redis keeps the events of a task after the last one;
+	// at least a second.
+	EventRetention time.Duration
 	// MinIOEndpoint is the URL of the store that keeps logs, of http or https, and
 	// MinIOPublicEndpoint that under which browsers reach it. Default: the same.
 	MinIOEndpoint, MinIOPublicEndpoint string
@@ -78,6 +81,9 @@ func Connect(s Servers) (*Connections, error) {
 		if value == "" {
 			return nil, ports.Invalid(field, "must not be empty")
 		}
+	}
+	if s.EventRetention < time.Second {
+		return nil, ports.Invalid("event_retention", "must be at least 1s")
 	}
 	endpoint, err := httpURL("minio_endpoint", s.MinIOEndpoint)
 	if err != nil {
@@ -130,7 +136,7 @@ func Connect(s Servers) (*Connections, error) {
 				if c.backend.Queue, err = redisqueue.New(ctx, c.redis, redisqueue.Config{}); err != nil {
 					return err
 				}
-				if c.bus, err = redisbus.New(ctx, c.redis, redisbus.Config{}); err != nil {
+				if c.bus, err = redisbus.New(ctx, c.redis, redisbus.Config{TTL: s.EventRetention}); err != nil {
 					return err
 				}
 				c.backend.Events = c.bus
