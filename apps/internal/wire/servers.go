@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -50,12 +54,16 @@ const (
 	// before the next one.
 	reachTimeout = 10 * time.Second
 	retryEvery   = time.Second
+	// closeTimeout bounds the farewell to servers, which may not answer any more.
+	closeTimeout = 3 * time.Second
+	// maxDatabase is how long the name of a MongoDB database may be.
+	maxDatabase = 63
 )
 
 // Connections are the connections to Servers. They come back by themselves when a server
 // was away.
 type Connections struct {
-	mongo *mongo.Client
+	mongo *mongo.Client // nil until its servers are known
 	redis *redis.Client
 	http  *http.Transport // MinIO's
 
@@ -75,12 +83,16 @@ type dependency struct {
 // Connect prepares the connections and makes none yet. A *ports.FieldError names what
 // cannot be: "mongo_uri", "redis_url", "minio_endpoint" and so on, and shows no secret.
 func Connect(s Servers) (*Connections, error) {
-	for field, value := range map[string]string{
-		"mongo_db_name": s.MongoDB, "minio_access_key": s.MinIOAccessKey, "minio_secret_key": s.MinIOSecretKey, "minio_bucket": s.MinIOBucket,
-	} {
+	for field, value := range map[string]string{"minio_access_key": s.MinIOAccessKey, "minio_secret_key": s.MinIOSecretKey} {
 		if value == "" {
 			return nil, ports.Invalid(field, "must not be empty")
 		}
+	}
+	if s.MongoDB == "" || len(s.MongoDB) > maxDatabase || strings.ContainsAny(s.MongoDB, "/\\. \"$*<>:|?\x00") {
+		return nil, ports.Invalid("mongo_db_name", "must be the name of a database: 1 to %d bytes, without blanks or any of /\\.\"$*<>:|?", maxDatabase)
+	}
+	if err := s3utils.CheckValidBucketNameStrict(s.MinIOBucket); err != nil {
+		return nil, ports.Invalid("minio_bucket", "must be the name of a bucket, such as taskrunner-logs: %v", err)
 	}
 	if s.EventRetention < time.Second {
 		return nil, ports.Invalid("event_retention", "must be at least 1s")
@@ -96,35 +108,41 @@ func Connect(s Servers) (*Connections, error) {
 		}
 		public = s.MinIOPublicEndpoint
 	}
-	// The causes of these two may quote a password.
 	redisOptions, err := redis.ParseURL(s.RedisURL)
-	if err != nil {
+	if err != nil { // which may quote a password
 		return nil, ports.Invalid("redis_url", "must be redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS, where a password has its special characters percent-encoded")
 	}
-	mongoOptions := options.Client().ApplyURI(s.MongoURI)
-	if mongoOptions.Validate() != nil {
-		return nil, ports.Invalid("mongo_uri", "must be mongodb://USER:PASSWORD@HOST:PORT/, or mongodb+srv://, where a password has its special characters percent-encoded")
-	}
-
-	c := &Connections{redis: redis.NewClient(redisOptions)}
-	if c.mongo, err = mongo.Connect(mongoOptions); err != nil {
-		return nil, errors.Join(ports.Invalid("mongo_uri", "cannot be used"), c.redis.Close())
+	// A feature of hosted servers, whose handshake others complain of.
+	redisOptions.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	if _, err := mongoOptions(s.MongoURI); errors.Is(err, ports.ErrInvalid) {
+		return nil, err
 	}
 	secure := endpoint.Scheme == "https"
-	if c.http, err = minio.DefaultTransport(secure); err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing connections to MinIO: %w", err), c.Close(context.Background()))
+	transport, err := minio.DefaultTransport(secure)
+	if err != nil {
+		return nil, fmt.Errorf("preparing connections to MinIO: %w", err)
 	}
 	objects, err := minio.New(endpoint.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(s.MinIOAccessKey, s.MinIOSecretKey, ""), Secure: secure, Transport: c.http,
+		Creds: credentials.NewStaticV4(s.MinIOAccessKey, s.MinIOSecretKey, ""), Secure: secure, Transport: transport,
 	})
 	if err != nil {
-		return nil, errors.Join(ports.Invalid("minio_endpoint", "cannot be used: %v", err), c.Close(context.Background()))
+		return nil, ports.Invalid("minio_endpoint", "cannot be used: %v", err)
 	}
 
+	c := &Connections{redis: redis.NewClient(redisOptions), http: transport}
 	c.all = []*dependency{
 		{
 			name: "mongodb",
 			open: func(ctx context.Context) (err error) {
+				if c.mongo == nil {
+					o, err := mongoOptions(s.MongoURI)
+					if err != nil {
+						return err
+					}
+					if c.mongo, err = mongo.Connect(o); err != nil {
+						return err
+					}
+				}
 				c.backend.Store, err = mongostore.New(ctx, c.mongo.Database(s.MongoDB))
 				return err
 			},
@@ -162,6 +180,20 @@ func Connect(s Servers) (*Connections, error) {
 	return c, nil
 }
 
+// mongoOptions reads a URI. One of mongodb+srv:// needs the name service for that: an error
+// of this, which may be away, is not a *ports.FieldError.
+func mongoOptions(uri string) (*options.ClientOptions, error) {
+	o := options.Client().ApplyURI(uri)
+	err := o.Validate() // which may quote a password
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return nil, dns
+	}
+	if err != nil {
+		return nil, ports.Invalid("mongo_uri", "must be mongodb://USER:PASSWORD@HOST:PORT/, or mongodb+srv://, where a password has its special characters percent-encoded")
+	}
+	return o, nil
+}
+
 // httpURL returns a URL of nothing but a scheme and a host.
 func httpURL(field, text string) (*url.URL, error) {
 	u, err := url.Parse(text)
@@ -184,29 +216,37 @@ func (c *Connections) Open(ctx context.Context, log *slog.Logger) (ports.Backend
 
 // reach opens the dependency, however long that takes.
 func (d *dependency) reach(ctx context.Context, log *slog.Logger) {
+	log = log.With("server", d.name)
+	err := persist(ctx, log, retryEvery, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+		defer cancel()
+		return d.open(ctx)
+	}, func(error) bool { return false })
+	if err == nil {
+		d.ready.Store(true)
+		log.InfoContext(ctx, "reached")
+	}
+}
+
+// persist does what cannot be done for now again and again, until it is done, ctx is, or
+// its error is final. It tells what is in the way, and not each time the same.
+func persist(ctx context.Context, log *slog.Logger, every time.Duration, do func(context.Context) error, final func(error) bool) error {
 	told := ""
 	for {
-		attempt, cancel := context.WithTimeout(ctx, reachTimeout)
-		err := d.open(attempt)
-		cancel()
-		if err == nil {
-			d.ready.Store(true)
-			log.InfoContext(ctx, "reached", "server", d.name)
-			return
+		err := do(ctx)
+		if err == nil || ctx.Err() != nil || final(err) {
+			return err
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		if text := err.Error(); text != told { // not the same every second
-			log.WarnContext(ctx, "cannot be used yet; trying again", "server", d.name, "error", err)
+		if text := err.Error(); text != told {
+			log.WarnContext(ctx, "cannot be used yet; trying again", "error", err)
 			told = text
 		}
-		pause := time.NewTimer(retryEvery)
+		pause := time.NewTimer(every)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return
+			return ctx.Err()
 		}
 	}
 }
@@ -228,15 +268,17 @@ func (c *Connections) Checks() []httpapi.Check {
 	return checks
 }
 
-// Close closes all connections. Nothing may use the backend any more.
-func (c *Connections) Close(ctx context.Context) error {
-	var errs []error
+// Close closes all connections. Nothing may use the backend any more. It does not wait
+// for servers that do not answer, whose farewell is nobody's trouble.
+func (c *Connections) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
 	if c.bus != nil {
-		errs = append(errs, c.bus.Close())
+		_ = c.bus.Close()
 	}
-	errs = append(errs, c.redis.Close(), c.mongo.Disconnect(ctx))
-	if c.http != nil {
-		c.http.CloseIdleConnections()
+	_ = c.redis.Close()
+	if c.mongo != nil {
+		_ = c.mongo.Disconnect(ctx)
 	}
-	return errors.Join(errs...)
+	c.http.CloseIdleConnections()
 }
