@@ -5,7 +5,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 30s
 ROUNDS        ?= 5
 
-.PHONY: help run images test race compose-test lint fmt generate bench rivals fuzz chaos
+.PHONY: help run images test race compose-test lint fmt generate bench rivals readers fuzz chaos
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,9 @@ bench: ## all benchmarks, no tests
 
 rivals: ## ours beside others that do the same, see docs/performance.md; needs redis-server
 	cd testing/bench && go run .
+
+readers: ## 10,000 readers of streams on one backend, see docs/performance.md; needs Linux, redis-server, and Docker with the images that make images makes
+	cd testing/bench && go run . readers
 
 fuzz: ## every fuzz test for FUZZTIME each
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
