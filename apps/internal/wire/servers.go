@@ -56,6 +56,9 @@ const (
 	retryEvery   = time.Second
 	// closeTimeout bounds the farewell to servers, which may not answer any more.
 	closeTimeout = 3 * time.Second
+	// connectTimeout is how long MongoDB may take to answer a new connection, unless its
+	// URI says another time. The driver's own is 30 s, for which a close waits, too.
+	connectTimeout = 5 * time.Second
 	// maxDatabase is how long the name of a MongoDB database may be.
 	maxDatabase = 63
 )
@@ -191,6 +194,9 @@ func mongoOptions(uri string) (*options.ClientOptions, error) {
 	if err != nil {
 		return nil, ports.Invalid("mongo_uri", "must be mongodb://USER:PASSWORD@HOST:PORT/, or mongodb+srv://, where a password has its special characters percent-encoded")
 	}
+	if o.ConnectTimeout == nil {
+		o.SetConnectTimeout(connectTimeout)
+	}
 	return o, nil
 }
 
@@ -206,12 +212,24 @@ func httpURL(field, text string) (*url.URL, error) {
 // Open reaches every server and returns the backend on them. One that is away, or that
 // refuses us, is tried again and again until ctx is done, which is the only error.
 func (c *Connections) Open(ctx context.Context, log *slog.Logger) (ports.Backend, error) {
+	redis.SetLogger(redisLog{log})
 	var reaching sync.WaitGroup
 	for _, d := range c.all {
 		reaching.Go(func() { d.reach(ctx, log) })
 	}
 	reaching.Wait()
 	return c.backend, ctx.Err()
+}
+
+// redisLog has the client's own words, which are one for each connection that fails, among
+// those that nobody needs to see: whatever comes of it is told elsewhere.
+type redisLog struct{ *slog.Logger }
+
+// Printf implements the client's interface.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	if l.Enabled(ctx, slog.LevelDebug) {
+		l.DebugContext(ctx, fmt.Sprintf(format, v...))
+	}
 }
 
 // reach opens the dependency, however long that takes.
