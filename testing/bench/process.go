@@ -77,7 +77,7 @@ type tail struct {
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.buf.Len()+len(p) > 1<<16 {
+	if t.buf.Len()+len(p) > 8<<10 {
 		t.buf.Reset()
 	}
 	return t.buf.Write(p)
