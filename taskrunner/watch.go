@@ -76,9 +76,10 @@ type Watch struct {
 // with an empty ID. It bears with a store that fails meanwhile. ErrGone: what comes
 // next was trimmed or deleted.
 // ErrClosed: the watch was closed. A call whose ctx was done loses nothing.
-func (w *Watch) Next(ctx context.Context) (Event, error) {
+func (w *Watch) Next(ctx context.Context) (e Event, err error) {
+	// There is one e for all: a stack that waits here is kept, for every reader.
 	for !w.ended {
-		e, err := w.next(ctx)
+		err = w.next(ctx, &e)
 		switch {
 		case err == nil:
 			w.waited, w.silences = 0, 0
@@ -110,15 +111,14 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 }
 
 // next waits for the subscription until it is time to look at the store.
-func (w *Watch) next(ctx context.Context) (Event, error) {
+func (w *Watch) next(ctx context.Context, e *Event) (err error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, w.wait-w.waited)
 	defer cancel()
-	e, err := w.sub.Next(ctx)
-	if err != nil {
+	if *e, err = w.sub.Next(ctx); err != nil {
 		w.waited = min(w.waited+time.Since(begin), w.wait-time.Millisecond)
 	}
-	return e, err
+	return err
 }
 
 // look reads where the task is from the store, or takes what another watch read there
