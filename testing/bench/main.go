@@ -45,9 +45,14 @@ func command(ctx context.Context, args []string) error {
 		return run(ctx, os.Stdout, *quick, *url)
 	case "readers":
 		readers := flags.Int("readers", 10_000, "how many `N` read streams")
+		quick := flags.Bool("quick", false, "short windows, for a first impression")
 		backend := flags.String("backend", "", "measure this `program`, and not one that is built")
 		_ = flags.Parse(args)
-		return measureReaders(ctx, os.Stdout, newReadersPlan(*readers), *backend)
+		p := newReadersPlan(*readers)
+		if *quick {
+			p = p.quick()
+		}
+		return measureReaders(ctx, os.Stdout, p, *backend)
 	case "bare": // started by readers
 		if len(args) == 2 {
 			return serveBare(ctx, args[0], args[1])
