@@ -36,6 +36,7 @@ func TestCompose(t *testing.T) {
 	step("a task whose worker is killed runs again elsewhere", survivesAKill)
 	step("workers are added and taken away", scales)
 	step("a worker is upgraded under load, and every task ends once", upgrades)
+	step("a backend is replaced under its readers, who miss nothing", replacesTheBackend)
 	step("a server that is away is named, and comes back by itself", recovers)
 	step("a wrong variable stops a service, which names it", refusesBadVariables)
 	step("default secrets are refused where strangers would reach them", refusesDefaultSecrets)
@@ -179,7 +180,8 @@ func streams(t *testing.T, s *stack) {
 		assert.True(t, isEnd(end))
 		assert.Equal(t, "succeeded", end.data.Status)
 
-		after := openStream(t, t.Context(), base, taken.ID, end.id)
+		after, err := openStream(t.Context(), base, taken.ID, end.id)
+		require.NoError(t, err)
 		require.NoError(t, after.Body.Close())
 		assert.Equal(t, http.StatusNoContent, after.StatusCode, "behind its end a stream has nothing more")
 	}
@@ -304,6 +306,43 @@ func upgrades(t *testing.T, s *stack) {
 		ended++
 	}
 	assert.Equal(t, tasks, ended)
+}
+
+func replacesTheBackend(t *testing.T, s *stack) {
+	taken := submit(t, s.backend, spec{Language: "bash", Code: "for i in {1..60}; do echo $i; sleep 0.25; done", Timeout: 60})
+	begun, all := make(chan struct{}), make(chan []event, 1)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		events, err := readOn(t.Context(), s.web, taken.ID, sync.OnceFunc(func() { close(begun) }))
+		assert.NoError(t, err)
+		all <- events
+	})
+	defer reading.Wait()
+	<-begun
+	s.compose(t, "stop", "backend")
+	var page string
+	status := call(t, http.MethodGet, s.web+"/", nil, &page)
+	assert.Contains(t, []int{http.StatusOK, http.StatusBadGateway, http.StatusServiceUnavailable}, status)
+	assert.Contains(t, page, "Task Runner", "the page is there without its backend")
+	s.compose(t, "up", "--detach", "--no-deps", "--force-recreate", "backend")
+	s.healthy(t, "backend", 1)
+	s.ready(t)
+
+	var out, want strings.Builder
+	ids := map[string]bool{}
+	events := <-all
+	for _, e := range events {
+		assert.False(t, ids[e.id], "event %s comes twice", e.id)
+		ids[e.id] = true
+		if e.kind == "stdout" {
+			out.WriteString(e.data.Text)
+		}
+	}
+	for i := range 60 {
+		want.WriteString(strconv.Itoa(i+1) + "\n")
+	}
+	assert.Equal(t, want.String(), out.String())
+	assert.True(t, endsOnce(events))
 }
 
 func recovers(t *testing.T, s *stack) {

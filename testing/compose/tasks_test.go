@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -63,22 +64,59 @@ func follow(t *testing.T, base, id, after string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	response := openStream(t, ctx, base, id, after)
-	require.Equal(t, http.StatusOK, response.StatusCode)
+	response, err := openStream(ctx, base, id, after)
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = response.Body.Close() })
+	require.Equal(t, http.StatusOK, response.StatusCode)
 	return &stream{bufio.NewScanner(response.Body), cancel}
 }
 
-func openStream(t *testing.T, ctx context.Context, base, id, after string) *http.Response {
-	t.Helper()
+func openStream(ctx context.Context, base, id, after string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v1/tasks/"+id+"/stream", http.NoBody)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	if after != "" {
 		request.Header.Set("Last-Event-ID", after)
 	}
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	return response
+	return http.DefaultClient.Do(request)
+}
+
+// readOn returns all events of a task, as a browser gets them: it comes again, behind the
+// last event that it had, when a stream breaks off or is refused. It calls begun at every
+// event.
+func readOn(ctx context.Context, base, id string, begun func()) ([]event, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	retry := time.NewTicker(100 * time.Millisecond)
+	defer retry.Stop()
+	var all []event
+	for {
+		after := ""
+		if len(all) > 0 {
+			after = all[len(all)-1].id
+		}
+		if response, err := openStream(ctx, base, id, after); err == nil {
+			s := stream{lines: bufio.NewScanner(response.Body)}
+			for response.StatusCode == http.StatusOK {
+				e, err := s.next()
+				if err != nil {
+					break
+				}
+				all = append(all, e)
+				begun()
+			}
+			_ = response.Body.Close()
+		}
+		if len(all) > 0 && isEnd(all[len(all)-1]) {
+			return all, nil
+		}
+		select {
+		case <-ctx.Done():
+			return all, ctx.Err()
+		case <-retry.C:
+		}
+	}
 }
 
 // next returns the next event. io.EOF: there are no more.
