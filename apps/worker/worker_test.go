@@ -36,13 +36,14 @@ func eventually(t *testing.T, what string, ok func() bool) {
 type system struct {
 	servers wire.Servers
 	redis   *testenv.RedisServer
+	minio   *testenv.MinIOServer
 	client  *taskrunner.Client
 }
 
 func newSystem(t *testing.T) system {
 	t.Helper()
 	redis, mongo, minio := testenv.OwnRedis(t, testenv.RedisOptions{}), testenv.OwnMongo(t, testenv.MongoOptions{}), testenv.OwnMinIO(t, testenv.MinIOOptions{})
-	s := system{redis: redis, servers: wire.Servers{
+	s := system{redis: redis, minio: minio, servers: wire.Servers{
 		MongoURI: mongo.URI, MongoDB: "tasks", RedisURL: "redis://" + redis.Addr(), EventRetention: time.Hour,
 		MinIOEndpoint: "http://" + minio.Endpoint, MinIOAccessKey: minio.AccessKey, MinIOSecretKey: minio.SecretKey, MinIOBucket: "logs",
 	}}
@@ -89,6 +90,15 @@ func (s system) status(t *testing.T, id taskrunner.TaskID) taskrunner.Task {
 	return task
 }
 
+// logsLast returns for how many days the store keeps logs by itself.
+func (s system) logsLast(t *testing.T) int {
+	t.Helper()
+	rules, err := s.minio.Client(t).GetBucketLifecycle(t.Context(), s.servers.MinIOBucket)
+	require.NoError(t, err)
+	require.Len(t, rules.Rules, 1)
+	return int(rules.Rules[0].Expiration.Days)
+}
+
 func isReady(s *servetest.Service) func() bool {
 	return func() bool {
 		status, _ := s.Ready()
@@ -108,7 +118,7 @@ func TestAWorkerRunsTasksAlsoAfterRedisWasAway(t *testing.T) {
 		assert.Equal(t, ports.StatusSucceeded, task.Status)
 		assert.Equal(t, "hello\n", string(task.Result.Stdout.Head))
 	}
-	_, metrics := w.Do(http.MethodGet, "/metrics", "")
+	metrics := w.Do(http.MethodGet, "/metrics", "").Body
 	for _, want := range []string{
 		`taskrunner_claims_total{queue="default"} 1`, `taskrunner_claims_total{queue="other"} 1`,
 		`taskrunner_attempt_duration_seconds_count{cause="exit",language="bash"} 2`, `taskrunner_attempts_running{language="bash"} 0`,
@@ -149,7 +159,8 @@ func TestAWorkerThatIsStoppedGivesItsTaskToAnother(t *testing.T) {
 	assert.Contains(t, first.Log(), "given back for another worker")
 	assert.Equal(t, ports.StatusQueued, s.status(t, id).Status, "it waits, and not for a lease to run out")
 
-	second := s.start(t, nil, "--executor=sandbox", "--concurrency=1", "--drain-timeout=30s")
+	assert.Equal(t, 1+7, s.logsLast(t), "longer than tasks are kept")
+	second := s.start(t, nil, "--executor=sandbox", "--concurrency=1", "--retention=0")
 	eventually(t, "the second runs it", func() bool {
 		task := s.status(t, id)
 		return task.Status == ports.StatusRunning && task.Attempt == 2
@@ -160,6 +171,7 @@ func TestAWorkerThatIsStoppedGivesItsTaskToAnother(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, ports.StatusCancelled, task.Status)
 	assert.Equal(t, 0, second.Stop(), second.Log())
+	assert.Greater(t, s.logsLast(t), 100*365, "as long as tasks, which are kept for ever now")
 }
 
 func TestAWorkerThatDrainsEndsWhatItRuns(t *testing.T) {
@@ -203,8 +215,7 @@ func TestAWorkerWaitsForItsExecutor(t *testing.T) {
 		return status == http.StatusServiceUnavailable && checks["redis"] == "ok" && checks["mongodb"] == "ok" && checks["minio"] == "ok" && checks["executor"] == "failed"
 	})
 	eventually(t, "it says what is missing", func() bool { return strings.Contains(w.Log(), "none.sock") })
-	answer, _ := w.Do(http.MethodGet, "/healthz", "")
-	assert.Equal(t, http.StatusOK, answer.StatusCode)
+	assert.Equal(t, http.StatusOK, w.Do(http.MethodGet, "/healthz", "").Status)
 	assert.Equal(t, 0, w.Stop(), w.Log())
 	assert.Contains(t, w.Log(), "cannot be used yet; trying again")
 }

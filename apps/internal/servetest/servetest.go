@@ -97,8 +97,15 @@ func (s *Service) Stop() int {
 // Log is what it has logged so far.
 func (s *Service) Log() string { return s.log.String() }
 
-// Do makes a request, and returns the answer and its body.
-func (s *Service) Do(method, path, body string) (*http.Response, string) {
+// Answer is what a service answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Do makes a request.
+func (s *Service) Do(method, path, body string) Answer {
 	s.tb.Helper()
 	ctx, cancel := context.WithTimeout(s.tb.Context(), time.Minute)
 	defer cancel()
@@ -116,30 +123,30 @@ func (s *Service) Do(method, path, body string) (*http.Response, string) {
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	return answer, string(text)
+	return Answer{answer.StatusCode, answer.Header, string(text)}
 }
 
 // Ready returns the status of /readyz, and what it says of each check.
 func (s *Service) Ready() (int, map[string]string) {
 	s.tb.Helper()
-	answer, text := s.Do(http.MethodGet, "/readyz", "")
+	answer := s.Do(http.MethodGet, "/readyz", "")
 	var said struct{ Checks map[string]string }
-	if err := json.Unmarshal([]byte(text), &said); err != nil {
-		s.tb.Fatalf("reading %q: %v", text, err)
+	if err := json.Unmarshal([]byte(answer.Body), &said); err != nil {
+		s.tb.Fatalf("reading %q: %v", answer.Body, err)
 	}
-	return answer.StatusCode, said.Checks
+	return answer.Status, said.Checks
 }
 
 // Submit submits a program in Bash and returns the task's ID.
 func (s *Service) Submit(code string) string {
 	s.tb.Helper()
 	body, _ := json.Marshal(map[string]string{"language": "bash", "code": code}) // of which nothing can fail
-	answer, text := s.Do(http.MethodPost, "/api/v1/tasks", string(body))
+	answer := s.Do(http.MethodPost, "/api/v1/tasks", string(body))
 	var task struct {
 		ID string `json:"task_id"`
 	}
-	if err := json.Unmarshal([]byte(text), &task); err != nil || answer.StatusCode != http.StatusAccepted {
-		s.tb.Fatalf("submitting a task: %s %s", answer.Status, text)
+	if err := json.Unmarshal([]byte(answer.Body), &task); err != nil || answer.Status != http.StatusAccepted {
+		s.tb.Fatalf("submitting a task: %d %s", answer.Status, answer.Body)
 	}
 	return task.ID
 }
