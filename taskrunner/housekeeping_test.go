@@ -89,10 +89,18 @@ func TestHousekeepingGoesOnAfterErrorsAndPanics(t *testing.T) {
 		task := w.orphan(nil)
 		p := w.process("p", fakes.NewExecutor(says("p", "runs")))
 		p.Use(fakes.FailNth("store.List", 1, fakes.Before, errors.New("connection refused")))
-		p.Use(fakes.FailNth("queue.Enqueue", 1, fakes.Before, errors.New("connection refused")))
+		broken := make(map[fakes.Call]int)
 		p.Use(func(_ context.Context, c fakes.Call) error {
-			if c.Phase == fakes.Before && (c.Op == "store.List" && c.Nth == 2 || c.Op == "queue.Enqueue" && c.Nth == 2) {
+			if c.Phase != fakes.Before {
+				return nil
+			}
+			what := fakes.Call{Op: c.Op, Task: c.Task} // a task is enqueued, and a duty's entry
+			broken[what]++
+			switch {
+			case c.Op == "store.List" && c.Nth == 2, c.Op == "queue.Enqueue" && broken[what] == 2:
 				panic("adapter broke")
+			case c.Op == "queue.Enqueue" && broken[what] == 1:
+				return errors.New("connection refused")
 			}
 			return nil
 		})
