@@ -54,7 +54,7 @@ func (l *lister) List(ctx context.Context, q ports.ListQuery) (ports.Page, error
 		p.now--
 	}()
 	l.hold(ctx)
-	return l.Store.List(ctx, q)
+	return l.Store.List(context.WithoutCancel(ctx), q) // an answer that comes late is one
 }
 
 // lasts makes a pass last.
