@@ -72,8 +72,8 @@ func (w *world) reconciler(name string, p *passes, hold func(context.Context), o
 }
 
 func TestOneWorkerAtATimeReconciles(t *testing.T) {
-	for name, ttl := range map[string]time.Duration{"": leaseTTL, " with a lease that is shorter than a pass": 100 * time.Millisecond} {
-		t.Run("of five"+name, func(t *testing.T) {
+	for name, ttl := range map[string]time.Duration{"of five": leaseTTL, "of five with leases that are far shorter than a pass": 100 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				var p passes
 				var workers []*process
