@@ -5,10 +5,10 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 30s
 ROUNDS        ?= 5
 
-.PHONY: help run images test race lint fmt generate bench rivals fuzz chaos
+.PHONY: help run images test race compose-test lint fmt generate bench rivals readers fuzz chaos
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: ## start API and web page on this machine
 	go run ./apps/taskrunner
@@ -21,6 +21,9 @@ test: ## all tests; those of the sandbox need Linux and root
 
 race: ## what CI runs: no test may be skipped
 	TASKRUNNER_REQUIRE_SERVICES=1 go test -race ./...
+
+compose-test: ## bring compose.yaml up under a name of its own, and try everything on it
+	go test -tags compose -count 1 -v -timeout 30m -run '^TestCompose$$' ./testing/compose
 
 lint: ## the linters of .golangci.yml
 	go run $(GOLANGCI_LINT) run
@@ -38,6 +41,9 @@ bench: ## all benchmarks, no tests
 
 rivals: ## ours beside others that do the same, see docs/performance.md; needs redis-server
 	cd testing/bench && go run .
+
+readers: ## 10,000 readers of streams on one backend, see docs/performance.md; needs Linux, redis-server, and Docker with the images that make images makes
+	cd testing/bench && go run . readers
 
 fuzz: ## every fuzz test for FUZZTIME each
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \

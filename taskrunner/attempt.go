@@ -77,6 +77,7 @@ func (a *attempt) work() error {
 		at := now()
 		return a.leave(t, 0, func(t Task) (Task, error) { return cancelled(t, at) })
 	}
+	a.log.Info("task started", "language", t.Spec.Language, "queue", t.Spec.Queue, "after_seconds", t.StartedAt.Sub(t.CreatedAt).Seconds())
 	return a.run(t)
 }
 
@@ -277,12 +278,11 @@ func (a *attempt) leave(running Task, delay time.Duration, decide func(Task) (Ta
 
 // conclude tells that t is terminal, and takes it off the queue.
 func (a *attempt) conclude(t Task) error {
-	end := endEvent(t)
-	a.publish(end)
+	a.publish(endEvent(t))
 	if err := a.hold.ack(); err != nil {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
-	a.log.Info("task ended", "status", t.Status, "cause", end.Cause, "attempts", t.Attempt)
+	logEnd(a.hold.ctx, a.log, t)
 	return nil
 }
 
@@ -311,4 +311,14 @@ func ended(r Result, cause Cause, message string) Result {
 
 func lostMessage(t Task) string {
 	return fmt.Sprintf("Attempt %d to run the task was lost, and no other one follows.", t.Attempt)
+}
+
+// logEnd writes the line about the end of t, to a log that names the task.
+func logEnd(ctx context.Context, log *slog.Logger, t Task) {
+	ran := 0.0 // of the last attempt; what was cancelled in the queue had none
+	if !t.StartedAt.IsZero() {
+		ran = t.FinishedAt.Sub(t.StartedAt).Seconds()
+	}
+	log.InfoContext(ctx, "task ended", "language", t.Spec.Language, "status", t.Status, "cause", endEvent(t).Cause,
+		"attempts", t.Attempt, "run_seconds", ran, "total_seconds", t.FinishedAt.Sub(t.CreatedAt).Seconds())
 }

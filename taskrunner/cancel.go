@@ -68,5 +68,6 @@ func (c *Client) cancel(ctx context.Context, t Task) (Task, error) {
 		return err
 	})
 	c.publish(ctx, endEvent(done))
+	logEnd(ctx, c.cfg.Logger.With("task", done.ID), done)
 	return done, nil
 }

@@ -19,8 +19,9 @@ import (
 // take. Any other method gives up after 10 s, with an error that matches
 // context.DeadlineExceeded, when a part of the backend does not answer.
 type Client struct {
-	cfg   Config
-	langs registry
+	cfg     Config
+	langs   registry
+	glances glances
 }
 
 // NewClient returns a client for cfg. ErrInvalid (a *FieldError): cfg is not

@@ -61,6 +61,7 @@ func (c *Client) Submit(ctx context.Context, spec Spec) (Task, error) {
 		if err := c.cfg.Backend.Queue.Enqueue(ctx, entryOf(stored)); err != nil {
 			return c.undo(undoing, stored, fmt.Errorf("queueing the task: %w", err))
 		}
+		c.cfg.Logger.InfoContext(ctx, "task submitted", "task", stored.ID, "language", spec.Language, "queue", spec.Queue)
 		return stored, nil
 	}
 }
@@ -124,7 +125,7 @@ func (c *Client) takeBack(ctx context.Context, t Task) (alive Task, ok bool) {
 		_, _ = c.cfg.Backend.Queue.Cancel(ctx, t.ID)
 	}
 	if err != nil {
-		c.cfg.Logger.Error("could not take back a task that was not queued", "task", t.ID, "error", err)
+		c.cfg.Logger.ErrorContext(ctx, "could not take back a task that was not queued", "task", t.ID, "error", err)
 	}
 	return alive, ok
 }
@@ -138,7 +139,7 @@ func (c *Client) publish(ctx context.Context, e Event) {
 		})
 	})
 	if err != nil {
-		c.cfg.Logger.Warn("could not publish an event", "task", e.Task, "type", e.Type, "error", err)
+		c.cfg.Logger.WarnContext(ctx, "could not publish an event", "task", e.Task, "type", e.Type, "error", err)
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *Client) Watch(ctx context.Context, id TaskID, from Position) (*Watch, e
 		return nil, fmt.Errorf("subscribing: %w", err)
 	}
 	w := &Watch{c: c, id: id, sub: sub, wait: firstLook}
-	if err := w.look(ctx); err != nil {
+	if err := w.look(ctx, 0); err != nil {
 		_ = sub.Close()
 		return nil, err
 	}
@@ -73,11 +73,13 @@ type Watch struct {
 // Next returns the next event, waiting for it if need be. After the EventEnd it
 // returns io.EOF. If the task ended without its end being told (its worker died
 // in that moment), Watch reads that from the store and makes up the EventEnd,
-// with an empty ID. ErrGone: what comes next was trimmed or deleted.
+// with an empty ID. It bears with a store that fails meanwhile. ErrGone: what comes
+// next was trimmed or deleted.
 // ErrClosed: the watch was closed. A call whose ctx was done loses nothing.
-func (w *Watch) Next(ctx context.Context) (Event, error) {
+func (w *Watch) Next(ctx context.Context) (e Event, err error) {
+	// There is one e for all: a stack that waits here is kept, for every reader.
 	for !w.ended {
-		e, err := w.next(ctx)
+		err = w.next(ctx, &e)
 		switch {
 		case err == nil:
 			w.waited, w.silences = 0, 0
@@ -99,7 +101,8 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 			}
 		default:
 			w.wait = min(2*w.wait, lastLook)
-			if err := w.look(ctx); err != nil {
+			// A store that is away is no reason to go: what happens is told by the bus.
+			if err := w.look(ctx, w.wait/2); err != nil && (ctx.Err() != nil || errors.Is(err, ErrNotFound)) {
 				return Event{}, err
 			}
 		}
@@ -108,26 +111,29 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 }
 
 // next waits for the subscription until it is time to look at the store.
-func (w *Watch) next(ctx context.Context) (Event, error) {
+func (w *Watch) next(ctx context.Context, e *Event) (err error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, w.wait-w.waited)
 	defer cancel()
-	e, err := w.sub.Next(ctx)
-	if err != nil {
+	if *e, err = w.sub.Next(ctx); err != nil {
 		w.waited = min(w.waited+time.Since(begin), w.wait-time.Millisecond)
 	}
-	return e, err
+	return err
 }
 
-// look reads where the task is from the store.
-func (w *Watch) look(ctx context.Context) error {
-	t, err := w.c.Get(ctx, w.id)
+// look reads where the task is from the store, or takes what another watch read there
+// less than maxAge ago.
+func (w *Watch) look(ctx context.Context, maxAge time.Duration) error {
+	g, err := w.c.glances.look(ctx, w.id, maxAge, w.c.Get)
+	if ctx.Err() == nil {
+		w.waited = 0
+	}
 	if err != nil {
 		return fmt.Errorf("reading the task: %w", err)
 	}
-	w.floor, w.waited = t.Attempt, 0
-	if t.Status.Terminal() {
-		w.final, w.wait = &t, endGrace
+	w.floor = max(w.floor, g.attempt)
+	if g.final != nil {
+		w.final, w.wait = g.final, endGrace
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,4 +238,63 @@ func TestWaitBearsWithABusThatFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWatchesOfATaskShareTheirLooksAtTheStore(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.process("p", fakes.NewExecutor())
+		task, err := p.client.Submit(t.Context(), spec())
+		require.NoError(t, err)
+		const readers = 20
+		var watches []*taskrunner.Watch
+		for range readers {
+			watch, err := p.client.Watch(t.Context(), task.ID, taskrunner.Position{Now: true})
+			require.NoError(t, err)
+			watches = append(watches, watch)
+		}
+		var looks atomic.Int64
+		p.Use(func(_ context.Context, c fakes.Call) error {
+			if c.Op == "store.Get" && c.Phase == fakes.Before {
+				looks.Add(1)
+			}
+			return nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		var all sync.WaitGroup
+		for i, watch := range watches {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+				_, err := watch.Next(ctx)
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.NoError(t, watch.Close())
+			})
+		}
+		all.Wait()
+		// One alone would look every 30 s in the end.
+		assert.Less(t, looks.Load(), int64(50), "%d readers", readers)
+		assert.Greater(t, looks.Load(), int64(15))
+	})
+}
+
+func TestWatchBearsWithAStoreThatFails(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.process("p", fakes.NewExecutor())
+		task, err := p.client.Submit(t.Context(), spec())
+		require.NoError(t, err)
+		watch, err := p.client.Watch(t.Context(), task.ID, taskrunner.Position{Now: true})
+		require.NoError(t, err)
+		defer func() { assert.NoError(t, watch.Close()) }()
+		p.Use(fakes.FailAll("store.Get", errors.New("connection refused")))
+		begin := time.Now()
+		told := time.AfterFunc(10*time.Minute, func() {
+			_, err := w.shared.Events.Publish(context.Background(), ports.Event{Task: task.ID, Type: ports.EventStatus, Status: ports.StatusRunning, Attempt: 1})
+			assert.NoError(t, err)
+		})
+		defer told.Stop()
+		e, err := watch.Next(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, ports.StatusRunning, e.Status)
+		assert.Equal(t, 10*time.Minute, time.Since(begin))
+	})
 }

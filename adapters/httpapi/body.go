@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -31,8 +32,47 @@ const bodyTimeout = 2 * time.Minute
 // than that, and room for the rest.
 func maxBody(p taskrunner.Policy) int64 { return 2*p.MaxInput + 64<<10 }
 
-// readJSON reads the body into v. Its errors are Problems.
-func (x *exchange) readJSON(v any) error {
+// bodies counts the bytes of all bodies that are in memory at once. It counts what
+// has arrived, not what was announced: an empty promise costs the others nothing.
+type bodies struct {
+	held atomic.Int64
+	max  int64
+}
+
+// body is a body whose bytes are counted until release.
+type body struct {
+	io.Reader
+	all  *bodies
+	held int64
+}
+
+// errCrowded says that all bodies together are too large.
+var errCrowded = errors.New("too many bodies at once")
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.held += int64(n)
+	if b.all.held.Add(int64(n)) > b.all.max {
+		return n, errCrowded
+	}
+	return n, err
+}
+
+func (b *body) release() { b.all.held.Add(-b.held) }
+
+// readJSON reads the body into v, which counts as a body in memory until release
+// is called. Its errors are Problems.
+func (x *exchange) readJSON(v any) (release func(), err error) {
+	b := &body{all: &x.api.bodies}
+	if err := x.readBody(b, v); err != nil {
+		b.release()
+		return nil, err
+	}
+	return b.release, nil
+}
+
+func (x *exchange) readBody(b *body, v any) error {
 	if err := wantJSON(x.r.Header); err != nil {
 		return err
 	}
@@ -43,8 +83,15 @@ func (x *exchange) readJSON(v any) error {
 		return tooLarge
 	}
 	_ = x.w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	data, err := io.ReadAll(http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, limit))
+	b.Reader = http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, limit)
+	data, err := io.ReadAll(b)
 	if err != nil {
+		if errors.Is(err, errCrowded) {
+			// Nobody waits for the rest of it.
+			x.w.Header().Set("Connection", "close")
+			_ = x.w.control.SetReadDeadline(time.Now().Add(x.w.timeout / 2))
+			return newProblem(http.StatusServiceUnavailable, "busy", "Too many large submissions arrive at once; try again later.").retry("5")
+		}
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return tooLarge
 		}

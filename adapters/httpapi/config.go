@@ -38,6 +38,14 @@ type Config struct {
 	// MaxReaders bounds the streams and waiting submissions served at once.
 	// Default: 20000.
 	MaxReaders int
+	// MaxBodies bounds the bytes of all submissions that are being read or worked on
+	// at once, each of which takes some three times its length of memory. It is at
+	// least the size of the greatest body that the client's policy allows. Default:
+	// 256 MiB, or that size.
+	MaxBodies int64
+	// MaxConnections bounds the connections of a server of NewServer, beyond which it
+	// answers with 503; see LimitConnections. Default: MaxReaders and 4096 more.
+	MaxConnections int
 	// MaxWait is the greatest value of the query parameter wait. Default: 60 s.
 	MaxWait time.Duration
 	// WriteTimeout is how long a client may take to accept one write; a slower
@@ -52,7 +60,10 @@ type Config struct {
 	Queues []string
 	// Version is shown in the API's description. Default: "dev".
 	Version string
-	// Logger gets the errors that clients are not shown. Default: slog.Default().
+	// Logger gets the errors that clients are not shown, and a line for each request
+	// with its ID and its task's: at the level info where it may have changed
+	// something, at debug where it only looked. Health and metrics have none. Default:
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -77,6 +88,7 @@ type API struct {
 	maxBody int64
 	meters  *meters
 
+	bodies   bodies
 	readers  atomic.Int64
 	ready    readiness
 	draining context.Context
@@ -88,10 +100,16 @@ func New(cfg Config) (*API, error) {
 	if cfg.Client == nil {
 		return nil, ports.Invalid("client", "is required")
 	}
-	if cfg.MaxReaders < 0 || cfg.MaxWait < 0 || cfg.WriteTimeout < 0 || cfg.LogURLTTL < 0 {
+	if cfg.MaxReaders < 0 || cfg.MaxBodies < 0 || cfg.MaxConnections < 0 || cfg.MaxWait < 0 || cfg.WriteTimeout < 0 || cfg.LogURLTTL < 0 {
 		return nil, ports.Invalid("config", "must not have negative bounds")
 	}
 	orDefault(&cfg.MaxReaders, 20000)
+	greatest := maxBody(cfg.Client.Policy())
+	orDefault(&cfg.MaxBodies, max(256<<20, greatest))
+	if cfg.MaxBodies < greatest {
+		return nil, ports.Invalid("max_bodies", "must be at least %d, the size of the greatest body", greatest)
+	}
+	orDefault(&cfg.MaxConnections, cfg.MaxReaders+4096)
 	orDefault(&cfg.MaxWait, time.Minute)
 	orDefault(&cfg.WriteTimeout, 10*time.Second)
 	orDefault(&cfg.LogURLTTL, 15*time.Minute)
@@ -110,7 +128,8 @@ func New(cfg Config) (*API, error) {
 		log:     cfg.Logger,
 		origins: map[string]bool{},
 		csrf:    http.NewCrossOriginProtection(),
-		maxBody: maxBody(cfg.Client.Policy()),
+		maxBody: greatest,
+		bodies:  bodies{max: cfg.MaxBodies},
 		ready:   readiness{checks: cfg.Ready, log: cfg.Logger},
 	}
 	if cfg.PublicURL != "" {
@@ -165,6 +184,7 @@ func NewServer(addr string, api *API) *http.Server {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(api.log.Handler(), slog.LevelWarn),
 	}
+	LimitConnections(srv, api.cfg.MaxConnections)
 	srv.RegisterOnShutdown(api.Drain)
 	return srv
 }

@@ -32,6 +32,14 @@
 // "snapshot": true and then the output so far, which replace all it had; then
 // what is new.
 //
+// # Back-pressure
+//
+// Whatever there can be too much of has a bound, beyond which the answer is 503
+// with Retry-After: waiting tasks, streams and waiting submissions, the bytes of all
+// submissions that are read at once, and connections. It is never 429, which blames
+// the one who asks: no bound here is a client's own. A reader that takes too long for
+// one write is cut off and resumes.
+//
 // # Security
 //
 // What programs print comes back as JSON or text/plain, never to be sniffed, and

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/taskrunner"
 )
 
 // exchange is one request with its response, as handlers see them.
@@ -24,6 +27,8 @@ type exchange struct {
 	route string
 	// query is set before a handler is called.
 	query query
+	// task is what the request turned out to be about; empty if it is about none.
+	task taskrunner.TaskID
 }
 
 type exchangeKey struct{}
@@ -38,11 +43,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{api: a, id: RequestID(r)}
 	x.w = newResponse(w, r, x.id, a.cfg.WriteTimeout)
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	defer a.meters.measure(x, time.Now())
+	defer x.served(time.Now())
 	defer x.recoverPanic()
 
 	if !a.hosts.allow(r) {
 		x.fail(unknownHost())
+		return
+	}
+	if isSpare(r) && !forOperators(r) {
+		x.fail(newProblem(http.StatusServiceUnavailable, "too_many_connections", "Too many clients are connected; try again later.").retry("5"))
 		return
 	}
 	if a.cors(x) {
@@ -61,6 +70,29 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Pattern = pattern // for what stands before the API, which knows this request and not the mux's
 	}
 	a.mux.ServeHTTP(x.w, x.r)
+}
+
+// served measures and logs a request that began then. What may have changed
+// something is worth a line; those who only look, among them pages that ask again and
+// again, would drown it, and whoever asks how the service is has metrics.
+func (x *exchange) served(begin time.Time) {
+	took := time.Since(begin)
+	x.api.meters.measure(x, took)
+	level := slog.LevelDebug
+	if x.r.Method == http.MethodPost {
+		level = slog.LevelInfo
+	}
+	if forOperators(x.r) || !x.api.log.Enabled(x.context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", x.id), slog.String("method", x.r.Method), slog.String("path", x.r.URL.Path),
+		slog.Int("status", cmp.Or(x.w.status, http.StatusOK)), slog.Float64("seconds", took.Seconds()),
+	}
+	if x.task != "" {
+		attrs = append(attrs, slog.String("task", string(x.task)))
+	}
+	x.api.log.LogAttrs(x.context(), level, "request", attrs...)
 }
 
 // cors lets the allowed origins read answers, and answers their preflights; it
@@ -152,6 +184,9 @@ func newResponse(w http.ResponseWriter, r *http.Request, id string, timeout time
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
+	if isSpare(r) {
+		h.Set("Connection", "close")
+	}
 	return res
 }
 

@@ -35,6 +35,8 @@ type stream struct {
 	id    taskrunner.TaskID
 	out   sseWriter
 	watch *taskrunner.Watch
+	// finished says that the task was, before the watch began.
+	finished bool
 	// untouched says that the reader asked for the beginning and got nothing yet.
 	untouched bool
 	// shown is how far a snapshot told each output of attempt: no byte of it is told
@@ -48,22 +50,14 @@ const endMark = "~end"
 
 // streamEvents serves the events of a task until its end, or until the reader is
 // gone, too slow, or sent away because the server stops.
+//
+// Most of the time a stream waits, and its stack is kept: whatever is large belongs
+// into functions that return before, such as find and open.
 func (a *API) streamEvents(x *exchange) error {
-	id, err := x.taskID()
-	if err != nil {
+	s := &stream{exchange: x, out: sseWriter{w: x.w}}
+	after, told, err := s.find()
+	if err != nil || told {
 		return err
-	}
-	task, err := a.client.Get(x.context(), id)
-	if err != nil {
-		return err
-	}
-	after, ended := strings.CutSuffix(x.lastEventID(), endMark)
-	if ended {
-		if !task.Status.Terminal() {
-			return badEventID()
-		}
-		x.w.WriteHeader(http.StatusNoContent)
-		return nil
 	}
 	leave, ok := a.enter()
 	if !ok {
@@ -79,31 +73,61 @@ func (a *API) streamEvents(x *exchange) error {
 	defer a.meters.streams.Dec()
 	ctx, stop := a.untilDrain(x.context())
 	defer stop()
+	defer s.close()
+	if serving, err := s.open(ctx, after); !serving {
+		return err
+	}
+	s.ended(ctx, s.run(ctx))
+	return nil
+}
 
-	s := &stream{exchange: x, id: id, out: sseWriter{w: x.w}, untouched: after == ""}
-	s.watch, err = a.client.Watch(ctx, id, taskrunner.Position{After: taskrunner.EventID(after)})
+// find finds the task and the place in its events that the reader asks for. A reader
+// who has the end already is told so.
+func (s *stream) find() (after taskrunner.EventID, told bool, err error) {
+	if s.id, err = s.taskID(); err != nil {
+		return "", false, err
+	}
+	task, err := s.api.client.Get(s.context(), s.id)
+	if err != nil {
+		return "", false, err
+	}
+	place, ended := strings.CutSuffix(s.lastEventID(), endMark)
+	if ended {
+		if !task.Status.Terminal() {
+			return "", false, badEventID()
+		}
+		s.w.WriteHeader(http.StatusNoContent)
+		return "", true, nil
+	}
+	// All events of a finished task are there already: they need not be sent one by one.
+	s.finished = task.Status.Terminal()
+	s.untouched = place == ""
+	return taskrunner.EventID(place), false, nil
+}
+
+// open begins the answer, unless the watch cannot begin. It reports whether events are
+// to follow.
+func (s *stream) open(ctx context.Context, after taskrunner.EventID) (bool, error) {
+	var err error
+	s.watch, err = s.api.client.Watch(ctx, s.id, taskrunner.Position{After: after})
 	gone := errors.Is(err, ports.ErrGone)
 	switch {
 	case errors.Is(err, ports.ErrInvalid):
-		return badEventID()
+		return false, badEventID()
 	case err != nil && !gone:
-		return err
+		return false, err
 	}
-	defer func() { s.close() }()
-	if err := s.begin(); err != nil || x.r.Method == http.MethodHead {
-		return nil
+	if err := s.begin(); err != nil || s.r.Method == http.MethodHead {
+		return false, nil
 	}
 	if gone {
 		if err := s.restart(ctx); err != nil {
 			s.ended(ctx, err)
-			return nil
+			return false, nil
 		}
 	}
-	// All events of a finished task are there already: they need not be sent one
-	// by one.
-	s.out.lazy = task.Status.Terminal()
-	s.ended(ctx, s.run(ctx))
-	return nil
+	s.out.lazy = s.finished
+	return true, nil
 }
 
 // lastEventID returns the place that the reader resumes from: the header, or the
@@ -125,8 +149,9 @@ func (s *stream) begin() error {
 
 // run sends events until there is a reason to stop; that is io.EOF after the end.
 func (s *stream) run(ctx context.Context) error {
+	var e taskrunner.Event
 	for {
-		e, err := s.next(ctx)
+		err := s.next(ctx, &e)
 		switch {
 		case errors.Is(err, ports.ErrGone):
 			if err := s.restart(ctx); err != nil {
@@ -146,7 +171,7 @@ func (s *stream) run(ctx context.Context) error {
 				}
 			}
 		}
-		if err := s.send(e); err != nil {
+		if err := s.send(&e); err != nil {
 			return err
 		}
 		if e.Type == ports.EventEnd {
@@ -159,23 +184,23 @@ func (s *stream) run(ctx context.Context) error {
 var errReader = errors.New("the reader is gone")
 
 // next waits for the next event, with heartbeats meanwhile.
-func (s *stream) next(ctx context.Context) (taskrunner.Event, error) {
+func (s *stream) next(ctx context.Context, e *taskrunner.Event) (err error) {
 	for {
 		beat, cancel := context.WithTimeout(ctx, heartbeat)
-		e, err := s.watch.Next(beat)
+		*e, err = s.watch.Next(beat)
 		due := beat.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)
 		cancel()
 		if !due {
-			return e, err
+			return err
 		}
 		if s.out.comment("heartbeat") != nil {
-			return taskrunner.Event{}, errReader
+			return errReader
 		}
 	}
 }
 
 // send sends one event of the bus, under the bus's ID of it.
-func (s *stream) send(e taskrunner.Event) error {
+func (s *stream) send(e *taskrunner.Event) error {
 	id := string(e.ID)
 	var data any
 	switch e.Type {
@@ -190,12 +215,12 @@ func (s *stream) send(e taskrunner.Event) error {
 		}
 		data = outputData{Text: toText(e.Data), Offset: e.Offset, Attempt: e.Attempt, Truncated: e.Truncated}
 	case ports.EventStatus:
-		data = statusOf(e)
+		data = statusOf(*e)
 	case ports.EventUsage:
-		data = usageDataOf(e)
+		data = usageDataOf(*e)
 	case ports.EventEnd:
 		id += endMark
-		data = endOf(e)
+		data = endOf(*e)
 	default:
 		return nil // of a later version
 	}

@@ -44,19 +44,7 @@ func (a *API) submit(x *exchange) (*submitAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var body Spec
-	if err := x.readJSON(&body); err != nil {
-		return nil, err
-	}
-	spec, issues := body.toSpec()
-	if len(issues) > 0 {
-		return nil, invalid(issues...)
-	}
-	spec.IdempotencyKey = key
-	task, err := a.client.Submit(x.context(), spec)
-	if errors.Is(err, ports.ErrConflict) {
-		return nil, newProblem(http.StatusConflict, "idempotency_conflict", "The Idempotency-Key was used with another body.")
-	}
+	task, err := a.accept(x, key)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +59,28 @@ func (a *API) submit(x *exchange) (*submitAnswer, error) {
 		}
 	}
 	return answer, nil
+}
+
+// accept reads the submission and submits it. Whoever waits for the task's end
+// afterwards keeps nothing of the body.
+func (a *API) accept(x *exchange, key string) (taskrunner.Task, error) {
+	var body Spec
+	release, err := x.readJSON(&body)
+	if err != nil {
+		return taskrunner.Task{}, err
+	}
+	defer release()
+	spec, issues := body.toSpec()
+	if len(issues) > 0 {
+		return taskrunner.Task{}, invalid(issues...)
+	}
+	spec.IdempotencyKey = key
+	task, err := a.client.Submit(x.context(), spec)
+	x.task = task.ID
+	if errors.Is(err, ports.ErrConflict) {
+		return task, newProblem(http.StatusConflict, "idempotency_conflict", "The Idempotency-Key was used with another body.")
+	}
+	return task, err
 }
 
 // await waits until the task is terminal, but no longer than d nor than the
@@ -130,6 +140,7 @@ func (x *exchange) taskID() (taskrunner.TaskID, error) {
 	if id.Validate() != nil {
 		return "", ports.ErrNotFound
 	}
+	x.task = id
 	return id, nil
 }
 

@@ -49,9 +49,9 @@ type subscription struct {
 // Next implements ports.Subscription. It bears with a Redis that is away while it
 // waits; one that is away when the stream must be read is an error, after which
 // Next may be called again and goes on where it was.
-func (s *subscription) Next(ctx context.Context) (ports.Event, error) {
+func (s *subscription) Next(ctx context.Context) (e ports.Event, err error) {
 	for {
-		e, ok, err := s.next(ctx)
+		ok, err := s.next(ctx, &e)
 		switch {
 		case s.ctx.Err() != nil:
 			err = ports.ErrClosed
@@ -64,22 +64,23 @@ func (s *subscription) Next(ctx context.Context) (ports.Event, error) {
 	}
 }
 
-// next takes one step towards the next event.
-func (s *subscription) next(ctx context.Context) (ports.Event, bool, error) {
+// next takes one step towards the next event, and reports whether it has come. It
+// waits, and has no event on its stack: the stack of every reader that waits is kept.
+func (s *subscription) next(ctx context.Context, e *ports.Event) (ok bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return ports.Event{}, false, err
+		return false, err
 	}
 	if s.gone {
-		return ports.Event{}, false, ports.ErrGone
+		return false, ports.ErrGone
 	}
 	if s.box.takeLook() || s.more && len(s.page) == 0 {
 		if err := s.look(ctx); err != nil {
 			s.box.stale()
-			return ports.Event{}, false, err
+			return false, err
 		}
 	}
 	if len(s.page) > 0 {
-		return s.turn()
+		return s.turn(e)
 	}
 	m := s.box.takeMail()
 	switch {
@@ -88,35 +89,35 @@ func (s *subscription) next(ctx context.Context) (ports.Event, bool, error) {
 	case m.id.compare(s.place.id) <= 0:
 		// It was in the stream.
 	case m.before == s.place.id:
-		return s.advance(m.id, m.event)
+		return s.advance(m.id, m.event, e)
 	default:
 		s.box.stale()
 	}
-	return ports.Event{}, false, nil
+	return false, nil
 }
 
-// turn returns the next event of the page.
-func (s *subscription) turn() (ports.Event, bool, error) {
+// turn takes the next event of the page.
+func (s *subscription) turn(e *ports.Event) (ok bool, err error) {
 	first := s.page[0]
-	e, ok, err := s.advance(first.id, func() (ports.Event, error) { return decode(first.payload) })
+	ok, err = s.advance(first.id, func() (ports.Event, error) { return decode(first.payload) }, e)
 	if ok {
 		s.page[0] = entry{}
 		s.page = s.page[1:]
 	}
-	return e, ok, err
+	return ok, err
 }
 
 // advance moves on to an event.
-func (s *subscription) advance(id eventID, event func() (ports.Event, error)) (ports.Event, bool, error) {
-	e, err := event()
+func (s *subscription) advance(id eventID, event func() (ports.Event, error), e *ports.Event) (ok bool, err error) {
+	came, err := event()
 	if err != nil {
 		s.box.stale() // it is met again in the stream
-		return ports.Event{}, false, fmt.Errorf("event %v: %w", id, err)
+		return false, fmt.Errorf("event %v: %w", id, err)
 	}
-	e = e.Clone()
+	*e = came.Clone()
 	e.ID, e.Task = ports.EventID(id.String()), s.task
 	s.place.id, s.place.next, s.looked = id, false, time.Now()
-	return e, true, nil
+	return true, nil
 }
 
 // look reads the next page from the stream. A page that is still there is as good

@@ -65,7 +65,7 @@ func publicURL(s string) (string, error) {
 
 // run serves until ctx is done. While a server that the API needs has not been reached
 // yet, it says so.
-func (b backend) run(ctx context.Context, p *serve.Process) (err error) {
+func (b backend) run(ctx context.Context, p *serve.Process) error {
 	languages, err := b.languages.Load()
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (b backend) run(ctx context.Context, p *serve.Process) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, connections.Close(context.WithoutCancel(ctx))) }()
+	defer connections.Close()
 
 	cfg := wire.Config{
 		Languages: languages, Policy: b.policy.Policy(*b.queues...),
@@ -98,18 +98,22 @@ func (b backend) run(ctx context.Context, p *serve.Process) (err error) {
 	servers, ctx := serve.NewServers(ctx, p.Log)
 	servers.Add(p.Flag, p.Listener, p.Tracing.Handler(handler))
 	drain := starting.Drain
-	if cfg.Backend, err = connections.Open(ctx, p.Log); err == nil {
-		api, err := wire.NewAPI(cfg)
-		if err != nil {
-			return err
-		}
-		drain = api.Drain
-		handler.Replace(api)
-		p.Log.InfoContext(ctx, "every server is reached; the API serves")
-		<-ctx.Done()
+	defer func() {
+		p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most", p.Drain)
+		drain() // readers of streams go to another backend
+		servers.Close(servers.Shutdown(), p.Drain)
+	}()
+
+	if cfg.Backend, err = connections.Open(ctx, p.Log); err != nil {
+		return servers.Err() // it was told to stop before it could begin
 	}
-	p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most", p.Drain)
-	drain() // readers of streams go to another backend
-	servers.Close(servers.Shutdown(), p.Drain)
+	api, err := wire.NewAPI(cfg)
+	if err != nil {
+		return err
+	}
+	drain = api.Drain
+	handler.Replace(api)
+	p.Log.InfoContext(ctx, "every server is reached; the API serves")
+	<-ctx.Done()
 	return servers.Err()
 }

@@ -53,8 +53,8 @@ var (
 const (
 	// jsonBody is how large a body of JSON may be: that of a container has the policy of
 	// system calls in it. tarBody is how large an archive: that of the supervisor.
-	jsonBody = 1 << 20
-	tarBody  = 8 << 20
+	jsonBody = 128 << 10
+	tarBody  = 4 << 20
 
 	asJSON = "application/json"
 	asTar  = "application/x-tar"

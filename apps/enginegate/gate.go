@@ -30,9 +30,10 @@ import (
 
 const (
 	// bodyTimeout bounds how long a worker may take to send a body, maxBodies how many
-	// there are at once: they are held in memory. More wait.
+	// there are at once: they are held in memory, and what is read from them, of which a
+	// hundred megabytes may come. More wait.
 	bodyTimeout = 10 * time.Second
-	maxBodies   = 64
+	maxBodies   = 16
 	// maxKnown bounds how many containers are remembered.
 	maxKnown = 8192
 )

@@ -66,6 +66,7 @@ func newConfig() config {
 	c.runtimes = settings.Repeated(s, "docker-runtime", "NAME", "runtime that tasks may have besides the engine's own; may be repeated", settings.Text)
 	s.ShowDefault("docker-runtime", "none")
 	s.Group("Process")
+	settings.EnvFile(s)
 	c.drain = settings.Var(s, "drain-timeout", "TIME", "30s", "how long what is under way may take to end when the process is told to stop", settings.Period)
 	c.logLevel = settings.Var(s, "log-level", "LEVEL", "info", "least level that is logged: debug, info, warn or error", settings.OneOf("debug", "info", "warn", "error"))
 	c.logFormat = settings.Var(s, "log-format", "FORMAT", "json", "text or json", settings.OneOf("text", "json"))
@@ -193,7 +194,7 @@ func serve(ctx context.Context, c config, stderr io.Writer) error {
 		return fmt.Errorf("serving at %s: %w", *c.listen, err)
 	case <-ctx.Done():
 	}
-	log.Info("draining", "at_most", *c.drain)
+	log.Info("draining", "at_most", c.drain.String())
 	drain(context.WithoutCancel(ctx), g, server, *c.drain)
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving at %s: %w", *c.listen, err)

@@ -3,9 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -16,12 +16,9 @@ import (
 	"github.com/task-runner/task-runner/apps/internal/serve"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 	"github.com/task-runner/task-runner/apps/internal/wire"
-	"github.com/task-runner/task-runner/ports"
 )
 
 const (
-	// retryEvery is the pause before an executor that cannot be had is tried again.
-	retryEvery = 2 * time.Second
 	// lastProbes is how long whoever asks how the worker is may take once it has ended.
 	lastProbes = time.Second
 	// closeTimeout is how long sandboxes may take to go away.
@@ -29,6 +26,9 @@ const (
 	// logsOutlast is for how long the store of logs keeps them at least after their
 	// task is deleted, were they left behind by a crash.
 	logsOutlast = 7 * 24 * time.Hour
+	// forEver is for how long it keeps them where tasks are never deleted. A rule that it
+	// was given before, for a time, has to go.
+	forEver = 100 * 365 * 24 * time.Hour
 )
 
 func main() {
@@ -75,7 +75,7 @@ func newWorker() worker {
 
 // run runs tasks until ctx is done, then lets those that run come to their end, or
 // gives them back.
-func (f worker) run(ctx context.Context, p *serve.Process) (err error) {
+func (f worker) run(ctx context.Context, p *serve.Process) error {
 	if err := f.docker.CheckNetwork("allow-network", f.policy.Network()); err != nil {
 		return err
 	}
@@ -84,14 +84,12 @@ func (f worker) run(ctx context.Context, p *serve.Process) (err error) {
 		return err
 	}
 	places := f.servers.Config()
-	if *f.retention > 0 {
-		places.LogsExpire = *f.retention + logsOutlast
-	}
+	places.LogsExpire = min(cmp.Or(*f.retention, forEver), forEver) + logsOutlast
 	connections, err := wire.Connect(places)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, connections.Close(context.WithoutCancel(ctx))) }()
+	defer connections.Close()
 
 	docker := f.docker.Config()
 	docker.Pool = *f.pool
@@ -114,49 +112,24 @@ func (f worker) run(ctx context.Context, p *serve.Process) (err error) {
 		return err
 	}
 	servers, ctx := serve.NewServers(ctx, p.Log)
-	servers.Add(p.Flag, p.Listener, probes)
+	servers.AddProbes(p.Flag, p.Listener, probes)
 	defer func() { servers.Close(servers.Shutdown(), lastProbes) }()
 
 	if cfg.Backend, err = connections.Open(ctx, p.Log); err != nil {
+		return servers.Err() // it was told to stop before it could begin
+	}
+	w, err := wire.StartWorker(ctx, cfg)
+	if err != nil && ctx.Err() != nil {
 		return servers.Err()
 	}
-	var w *wire.Worker
-	err = again(ctx, p.Log, func() (err error) { w, err = wire.NewWorker(ctx, cfg); return err })
-	if err == nil {
-		current.Store(w)
-		err = again(ctx, p.Log, func() error { return w.Start(ctx) })
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		p.Log.InfoContext(ctx, "every server is reached; claiming tasks", "executor", w.Executor.Name, "because", w.Executor.Reason)
-		<-ctx.Done()
-	} else if ctx.Err() != nil {
-		err = nil // it was told to stop before it could begin
-	}
+	current.Store(w)
+	p.Log.InfoContext(ctx, "every server is reached; claiming tasks", "executor", w.Executor.Name, "because", w.Executor.Reason)
+	<-ctx.Done()
 	probes.Drain()
-	if w != nil {
-		err = errors.Join(err, drain(ctx, w, p))
-	}
-	return errors.Join(servers.Err(), err)
-}
-
-// again does what may fail because the executor cannot be had now, until that can be. A
-// setting that cannot be used is an error at once.
-func again(ctx context.Context, log *slog.Logger, do func() error) error {
-	for {
-		err := do()
-		field, ok := errors.AsType[*ports.FieldError](err)
-		if err == nil || ctx.Err() != nil || ok && field.Field != "executor" {
-			return err
-		}
-		log.WarnContext(ctx, "tasks cannot run yet; trying again", "error", err)
-		pause := time.NewTimer(retryEvery)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
-		}
-	}
+	return errors.Join(servers.Err(), drain(ctx, w, p))
 }
 
 // readiness is whether the worker that will be there can run tasks.

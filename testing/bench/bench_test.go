@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"testing"
@@ -49,4 +50,32 @@ func testRedis(t *testing.T) string {
 	require.NoError(t, err)
 	t.Cleanup(server.stop)
 	return server.addr
+}
+
+// Readers of the bare server are measured as those of a backend are, but need nothing
+// beside Redis.
+func TestReadersOfABareServer(t *testing.T) {
+	redisAddr := testRedis(t)
+	addr, err := freeAddr(t.Context())
+	require.NoError(t, err)
+	go func() { _ = serveBare(t.Context(), addr, redisAddr) }()
+	require.NoError(t, answers(t.Context(), nil, func(ctx context.Context) error { return connects(ctx, addr) }))
+	client := redis.NewClient(&redis.Options{Addr: redisAddr})
+	defer client.Close()
+
+	paths := []string{"/a", "/b"}
+	c, err := connect(t.Context(), addr, paths, 6)
+	require.NoError(t, err)
+	defer c.close()
+	c.begin(0)
+	require.NoError(t, flood(t.Context(), paths, publishBare(client), 100, 5))
+	took, err := c.end(t.Context(), 5*6)
+	require.NoError(t, err)
+	assert.Len(t, took, 30)
+	assert.Positive(t, took.quantile(0))
+}
+
+func TestReadersAreSpreadEvenly(t *testing.T) {
+	p := newReadersPlan(10_100)
+	assert.ErrorContains(t, measureReaders(t.Context(), &bytes.Buffer{}, p, ""), "multiple of 200")
 }

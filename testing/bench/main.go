@@ -1,9 +1,10 @@
 // Bench measures Task Runner's parts beside others that do the same, in one run
 // and on the same machine, since only the ratio of two figures means anything on
-// another one. For now that is redisqueue beside asynq on one Redis.
+// another one. It prints tables in Markdown.
 //
-// It starts redis-server (from PATH, in a temporary folder, on a loopback address)
-// once for each way to write to disk, and prints a table in Markdown.
+// Without a command it measures redisqueue beside asynq, on a redis-server (from PATH,
+// in a temporary folder, on a loopback address) once for each way to write to disk.
+// The command readers measures what readers of streams get from a backend, and cost it.
 package main
 
 import (
@@ -14,23 +15,45 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
 
 func main() {
-	quick := flag.Bool("quick", false, "one short round, without appendfsync always: half a minute for a first impression")
-	url := flag.String("redis", "", "measure on the server at this `URL` as it is; its database has to be empty, and is emptied again")
-	flag.Parse()
-
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *quick, *url)
+	err := command(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func command(ctx context.Context, args []string) error {
+	name := ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet("bench "+name, flag.ExitOnError)
+	switch name {
+	case "":
+		quick := flags.Bool("quick", false, "one short round, without appendfsync always: half a minute for a first impression")
+		url := flags.String("redis", "", "measure on the server at this `URL` as it is; its database has to be empty, and is emptied again")
+		_ = flags.Parse(args) // it exits by itself
+		return run(ctx, os.Stdout, *quick, *url)
+	case "readers":
+		readers := flags.Int("readers", 10_000, "how many `N` read streams")
+		backend := flags.String("backend", "", "measure this `program`, and not one that is built")
+		_ = flags.Parse(args)
+		return measureReaders(ctx, os.Stdout, newReadersPlan(*readers), *backend)
+	case "bare": // started by readers
+		if len(args) == 2 {
+			return serveBare(ctx, args[0], args[1])
+		}
+	}
+	return fmt.Errorf("there is no command %q: it is readers, or none", name)
 }
 
 func run(ctx context.Context, out io.Writer, quick bool, url string) error {

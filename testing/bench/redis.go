@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -41,58 +37,21 @@ func startRedis(ctx context.Context, args ...string) (*redisServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, port, _ := net.SplitHostPort(addr)
-	ctx, cancel := context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, "redis-server", append([]string{
-		"--bind", host, "--port", port, "--dir", dir, "--save", "", "--auto-aof-rewrite-percentage", "0",
-	}, args...)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		cancel()
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("starting Redis: %w", err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // why it ended is in its log
-		close(ended)
-	}()
-	s := &redisServer{addr: addr, stop: func() {
-		cancel()
-		<-ended
-		os.RemoveAll(dir)
-	}}
-	if err := s.answers(ctx, ended); err != nil {
-		s.stop()
-		return nil, fmt.Errorf("starting Redis: %w\n%s", err, log.String())
-	}
-	return s, nil
-}
-
-// answers waits until the server does.
-func (s *redisServer) answers(ctx context.Context, ended <-chan struct{}) error {
-	client := redis.NewClient(&redis.Options{Addr: s.addr})
+	client := redis.NewClient(&redis.Options{Addr: addr})
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		err := client.Ping(ctx).Err()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-again.C:
-		case <-ended:
-			return fmt.Errorf("it ended at once")
-		case <-ctx.Done():
-			return fmt.Errorf("it does not answer: %w", err)
-		}
+	host, port, _ := net.SplitHostPort(addr)
+	p, err := startProcess(ctx, "Redis", nil, func(ctx context.Context) error { return client.Ping(ctx).Err() },
+		"redis-server", append([]string{
+			"--bind", host, "--port", port, "--dir", dir, "--save", "", "--auto-aof-rewrite-percentage", "0",
+		}, args...)...)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
 	}
+	return &redisServer{addr: addr, stop: func() {
+		p.stop()
+		os.RemoveAll(dir)
+	}}, nil
 }
 
 // freeAddr returns a loopback address at which nobody listens.

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -48,10 +49,13 @@ func newValidator(t *testing.T) *validator {
 	t.Helper()
 	v := &validator{map[string]*jsonschema.Schema{}, map[string][]string{}, applyconfigurations.NewTypeConverter(scheme.Scheme)}
 	for _, name := range packages {
-		require.NoError(t, v.addValues(name, list(t, "list", name)))
+		folder := strings.TrimSpace(string(goTool(t, "list", "-f", "{{.Dir}}", name)))
+		require.NoError(t, v.addValues(name, folder))
 	}
 	// Not by an import, see schemas.go.
-	folder := filepath.Join(list(t, "list", "-m", "sigs.k8s.io/kubectl-validate"), "pkg/openapiclient/builtins", oldest)
+	var module struct{ Dir string }
+	require.NoError(t, json.Unmarshal(goTool(t, "mod", "download", "-json", "sigs.k8s.io/kubectl-validate"), &module))
+	folder := filepath.Join(module.Dir, "pkg/openapiclient/builtins", oldest)
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft4)
 	require.NoError(t, filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
@@ -87,12 +91,12 @@ func newValidator(t *testing.T) *validator {
 	return v
 }
 
-// list returns the folder of a package or a module.
-func list(t *testing.T, command string, args ...string) string {
+// goTool returns what a command of Go's own says.
+func goTool(t *testing.T, args ...string) []byte {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", append([]string{command, "-f", "{{.Dir}}"}, args...)...).Output()
+	out, err := exec.CommandContext(t.Context(), "go", args...).Output()
 	require.NoError(t, err)
-	return strings.TrimSpace(string(out))
+	return out
 }
 
 // addValues adds the constants of a package's types: what the published schemas leave

@@ -28,8 +28,11 @@ func settingOf(field string) string {
 	field, inPolicy := strings.CutPrefix(field, "policy.")
 	field, _, _ = strings.Cut(field, "[")
 	field = strings.NewReplacer(".", "-", "_", "-").Replace(strings.TrimSuffix(field, "_limit"))
-	if inPolicy && field == "languages" {
+	switch {
+	case inPolicy && field == "languages":
 		return "allowed-languages"
+	case field == "lease-ttl":
+		return "lease"
 	}
 	return field
 }

@@ -28,9 +28,11 @@ func TestAnErrorOfTheConfigurationIsOneOfASetting(t *testing.T) {
 	s := settings.New()
 	NewPolicy(s)
 	NewServers(s)
+	settings.Var(s, "lease", "TIME", "", "", settings.Duration)
 	for field, want := range map[string]string{
 		"policy.max.memory_limit": "--max-memory (TASKRUNNER_MAX_MEMORY): is wrong",
 		"policy.languages[0]":     "--allowed-languages (TASKRUNNER_ALLOWED_LANGUAGES): is wrong",
+		"lease_ttl":               "--lease (TASKRUNNER_LEASE): is wrong",
 		"minio_endpoint":          "--minio-endpoint (MINIO_ENDPOINT): is wrong",
 		"mongo_uri":               "MONGO_URI is wrong", // there is no flag of it
 		"other":                   "other is wrong",

@@ -1,6 +1,8 @@
 package options
 
 import (
+	"time"
+
 	"github.com/task-runner/task-runner/apps/internal/settings"
 	"github.com/task-runner/task-runner/apps/internal/wire"
 	"github.com/task-runner/task-runner/ports"
@@ -16,6 +18,7 @@ type Servers struct {
 	redisURL                     *string
 	endpoint, public             *string
 	accessKey, secretKey, bucket *string
+	events                       *time.Duration
 }
 
 // NewServers declares them.
@@ -25,6 +28,7 @@ func NewServers(s *settings.Set) Servers {
 	f.mongoURI = settings.Secret(s, "mongo-uri", "URI", "mongodb://127.0.0.1:27017", "the MongoDB that keeps tasks", settings.Text)
 	f.mongoDB = settings.Var(s, "mongo-db-name", "NAME", "taskrunner", "its database", settings.Text)
 	f.redisURL = settings.Secret(s, "redis-url", "URL", "redis://127.0.0.1:6379/0", "the Redis that has the queue and the events", settings.Text)
+	f.events = settings.Var(s, "event-retention", "TIME", "1h", "how long Redis keeps the events of a task after the last one; who comes later gets what the record has", settings.Duration)
 	f.endpoint = settings.Var(s, "minio-endpoint", "URL", "http://127.0.0.1:9000", "the MinIO, or other S3 store, that keeps logs", settings.Text)
 	f.public = settings.Var(s, "minio-public-endpoint", "URL", "", "where browsers reach that store", settings.Text)
 	s.ShowDefault("minio-public-endpoint", "MINIO_ENDPOINT")
@@ -37,7 +41,7 @@ func NewServers(s *settings.Set) Servers {
 // Config returns what was given.
 func (f Servers) Config() wire.Servers {
 	return wire.Servers{
-		MongoURI: *f.mongoURI, MongoDB: *f.mongoDB, RedisURL: *f.redisURL,
+		MongoURI: *f.mongoURI, MongoDB: *f.mongoDB, RedisURL: *f.redisURL, EventRetention: *f.events,
 		MinIOEndpoint: *f.endpoint, MinIOPublicEndpoint: *f.public,
 		MinIOAccessKey: *f.accessKey, MinIOSecretKey: *f.secretKey, MinIOBucket: *f.bucket,
 	}

@@ -71,11 +71,13 @@ func NewProgram(name, summary, flag, addr string) *Program {
 	return p
 }
 
+// parseIP accepts an address, also with the brackets that an IPv6 one has before a port.
 func parseIP(s string) (string, error) {
-	if net.ParseIP(s) == nil {
+	ip := net.ParseIP(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	if ip == nil {
 		return "", errors.New("must be an IP address, such as 127.0.0.1")
 	}
-	return s, nil
+	return ip.String(), nil
 }
 
 // Main is the program with the world around it: run serves until its context is done,
@@ -111,14 +113,10 @@ func (p *Program) command(ctx context.Context, args, env []string, stdout, stder
 		command, args = args[0], args[1:]
 	}
 	switch command {
-	case "env":
-		p.Settings.PrintEnv(stdout)
-		return nil
 	case "help":
 		return settings.ErrHelp
-	case "version":
-		_, err := fmt.Fprintln(stdout, Version())
-		return err
+	case "env", "version": // which are good without good settings
+		env = nil
 	case "", "health", "ready":
 	default:
 		return settings.Usagef("there is no command %q; see %s --help", command, p.name)
@@ -129,9 +127,17 @@ func (p *Program) command(ctx context.Context, args, env []string, stdout, stder
 		return err
 	case len(rest) > 0:
 		return settings.Usagef("unexpected argument %q", rest[0])
-	case command == "health":
+	}
+	switch command {
+	case "env":
+		p.Settings.PrintEnv(stdout)
+		return nil
+	case "version":
+		_, err := fmt.Fprintln(stdout, Version())
+		return err
+	case "health":
 		return ask(ctx, *p.addr, "/healthz")
-	case command == "ready":
+	case "ready":
 		return ask(ctx, *p.addr, "/readyz")
 	}
 	return p.serve(ctx, stderr, run)

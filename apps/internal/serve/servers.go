@@ -37,6 +37,11 @@ func (s *Servers) Add(flag string, l net.Listener, handler http.Handler) {
 		s.log.Warn("THERE IS NO ACCESS CONTROL: whoever can reach this address can run code on this machine",
 			"address", l.Addr().String(), "flag", "--"+flag)
 	}
+	s.AddProbes(flag, l, handler)
+}
+
+// AddProbes is Add for a handler that tells how the process is, and runs no code.
+func (s *Servers) AddProbes(flag string, l net.Listener, handler http.Handler) {
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,

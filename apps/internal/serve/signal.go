@@ -23,12 +23,13 @@ func UntilSignal(parent context.Context) (context.Context, context.CancelFunc) {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
 	go func() {
-		defer signal.Stop(signals)
 		select {
 		case s := <-signals:
+			signal.Stop(signals) // before anybody can know of the first one
 			number, _ := s.(syscall.Signal)
 			cancel(SignalError{number})
 		case <-ctx.Done():
+			signal.Stop(signals)
 		}
 	}()
 	return ctx, func() { cancel(nil) }

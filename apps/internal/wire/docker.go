@@ -123,6 +123,17 @@ type dockerExecutor struct {
 	check *lately
 }
 
+// validateDocker refuses what newDocker would, without asking an engine: whatever comes
+// before that does not look at the context.
+func validateDocker(cfg Config) error {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := newDocker(ended, cfg); errors.Is(err, ports.ErrInvalid) {
+		return err
+	}
+	return nil
+}
+
 func newDocker(ctx context.Context, cfg Config) (ports.Executor, error) {
 	cli, err := dockerClient(cfg.Docker.Host)
 	if err != nil {

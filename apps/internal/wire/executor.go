@@ -28,6 +28,8 @@ const (
 	// first one on an engine far away has to send it something.
 	tryTimeout  = 10 * time.Second
 	openTimeout = 30 * time.Second
+	// retryExecutor is the pause before an executor that could not be had is tried again.
+	retryExecutor = 2 * time.Second
 )
 
 // Choice says which executor is used, and why.
@@ -79,7 +81,7 @@ func (c candidates) choose(ctx context.Context, name string) (choice Choice, exe
 		choice = Choice{name, "as asked"}
 		executor, err = openChecked(ctx, openTimeout, c.sandbox)
 	default:
-		err = ports.Invalid("executor", "must be auto, docker or sandbox, not %q", name)
+		err = unknownExecutor(name)
 	}
 	if err == nil {
 		return choice, executor, nil
@@ -91,6 +93,10 @@ func (c candidates) choose(ctx context.Context, name string) (choice Choice, exe
 		return Choice{}, nil, err
 	}
 	return Choice{}, nil, ports.Invalid("executor", "cannot be %s: %v", name, err)
+}
+
+func unknownExecutor(name string) error {
+	return ports.Invalid("executor", "must be auto, docker or sandbox, not %q", name)
 }
 
 // best takes Docker if it can run every language at once, since a container has

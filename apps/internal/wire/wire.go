@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/distribution/reference"
@@ -133,11 +134,23 @@ func (a *App) Close(ctx context.Context) error {
 	return errors.Join(err, a.Worker.Close(ctx))
 }
 
-// Validate refuses what NewAPI, or of the core NewWorker, would, before there is a backend.
+// Validate refuses what NewAPI or NewWorker would, before there is a backend. Without an
+// executor cfg is of an API alone.
 func (cfg Config) Validate() error {
 	cfg.Backend, cfg.Metrics = memory.New(), prometheus.NewRegistry()
-	_, err := NewAPI(cfg)
-	return err
+	api, err := NewAPI(cfg)
+	switch {
+	case err != nil || cfg.Executor == "":
+		return err
+	case !slices.Contains(Executors(), cfg.Executor):
+		return unknownExecutor(cfg.Executor)
+	case cfg.Executor == ExecutorSandbox && cfg.Policy.Network:
+		return ports.Invalid("allow_network", "must be off, as a sandbox has no network")
+	case cfg.Executor == ExecutorSandbox:
+		return nil
+	}
+	cfg.Languages, cfg.Policy = api.Client.Languages(), api.Client.Policy()
+	return validateDocker(cfg)
 }
 
 // core is the core's configuration, all but the executor.
@@ -202,6 +215,33 @@ type Worker struct {
 // NewWorker assembles a worker, with an executor that works. Nothing runs until Start.
 func NewWorker(ctx context.Context, cfg Config) (*Worker, error) {
 	return newWorker(ctx, cfg, chooseExecutor)
+}
+
+// StartWorker is NewWorker and Start. While the executor cannot be had, as where an engine
+// is away, it tries again and again. The error is that of ctx, or a *ports.FieldError.
+func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
+	return startWorker(ctx, cfg, chooseExecutor)
+}
+
+func startWorker(ctx context.Context, cfg Config, choose chooser) (w *Worker, err error) {
+	err = persist(ctx, cfg.Logger.With("executor", cfg.Executor), retryExecutor, func(ctx context.Context) (err error) {
+		if w == nil {
+			if w, err = newWorker(ctx, cfg, choose); err != nil {
+				return err
+			}
+		}
+		return w.Start(ctx)
+	}, func(err error) bool {
+		field, ok := errors.AsType[*ports.FieldError](err)
+		return ok && field.Field != "executor"
+	})
+	if err != nil && w != nil {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, w.Close(closing))
+		w = nil
+	}
+	return w, err
 }
 
 func newWorker(ctx context.Context, cfg Config, choose chooser) (*Worker, error) {
