@@ -16,7 +16,7 @@ type Queue interface {
 	// Enqueue adds a waiting entry. If the queue holds an entry for this task
 	// already, waiting or leased, it changes nothing and returns nil, so that
 	// repeating it is always safe.
-	// ErrFull: the queue is bounded and full. ErrInvalid: see Entry.Validate.
+	// ErrFull: the queue is bounded and full (see SystemQueue). ErrInvalid: see Entry.Validate.
 	Enqueue(ctx context.Context, e Entry) error
 
 	// Claim waits until one of the named queues has an entry that is due, leases
@@ -62,6 +62,10 @@ type Entry struct {
 	// Delay is how long from now the entry is not due; 0 or more.
 	Delay time.Duration
 }
+
+// SystemQueue begins the name of each queue of the system's own. No task waits in
+// one. Their entries are a handful, which no bound of a Queue counts or refuses.
+const SystemQueue = "~"
 
 // MaxQueueName is the greatest length of a queue's name, in bytes. A Queue takes
 // any bytes for a name; which ones callers may use is the core's matter.

@@ -39,8 +39,8 @@ type Config struct {
 	// RetryDelay is how long a task waits after an attempt that was lost.
 	// Default: 1 s, doubled with each further attempt, at most a minute.
 	RetryDelay time.Duration
-	// ReconcileEvery is how often the worker compares store and queue and mends
-	// what a crash left between them. Default: 30 s; negative: never.
+	// ReconcileEvery is how often one of the workers compares store and queue and
+	// mends what a crash left between them. Default: 30 s; negative: never this one.
 	ReconcileEvery time.Duration
 	// Retention is how long finished tasks are kept with their logs and events;
 	// at least LeaseTTL. Default: 0, for ever.

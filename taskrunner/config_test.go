@@ -42,6 +42,7 @@ func TestAConfigIsRefusedByTheFieldThatIsWrong(t *testing.T) {
 		"a negative code size":          {func(c *config) { c.Policy.MaxCode = -1 }, "policy.max_code"},
 		"a negative number of files":    {func(c *config) { c.Policy.MaxFiles = -1 }, "policy.max_files"},
 		"an absurd input size":          {func(c *config) { c.Policy.MaxInput = 1 << 40 }, "policy.max_input"},
+		"a queue of the system's own":   {func(c *config) { c.Queues = []string{"~reconcile"} }, "queues[0]"},
 		"a negative queue depth":        {func(c *config) { c.Policy.QueueDepth = -1 }, "policy.queue_depth"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,7 @@
 // matters. The Store is the truth, the queue says who works, and events tell
 // people: so a crash between any two steps leaves the truth to go on from.
 //
-//   - Stored and not queued: the reconciler, which every worker runs now and
+//   - Stored and not queued: the reconciler, which some worker runs now and
 //     then, puts it into the queue. To put it there twice changes nothing.
 //   - Running, and the worker dies: its lease runs out, the queue hands the task
 //     out again, and the next worker begins the next attempt.
@@ -64,6 +64,10 @@
 // # Housekeeping
 //
 // Tasks that finished longer than Config.Retention ago are deleted, logs and
-// events first and the record last. Reconciling and deleting are safe in any
-// number of workers at once.
+// events first and the record last. Deleting and reconciling are one worker's work
+// at a time, however many there are: each of the two has an entry in the queue, in
+// a queue of its own that no Spec can name, and who holds its lease does it. When
+// the worker dies the lease runs out, and when the queue has lost the entry any
+// worker puts it back, so that another one does it. Nothing depends on there being
+// only one: a ghost's housekeeping does no harm either.
 package taskrunner

@@ -47,6 +47,9 @@ func TestAWorkerThatCannotExtendItsLeaseKillsTheTask(t *testing.T) {
 	})
 }
 
+// idle has a worker do no housekeeping, so that all its claims are of tasks.
+func idle(c *taskrunner.Config) { c.ReconcileEvery = -1 }
+
 // delayedClaim holds the answer to the process's first claim back, until the lease
 // has run out, which the worker's own clock cannot know.
 func delayedClaim(p *process) (claimed <-chan struct{}, deliver chan<- struct{}) {
@@ -63,7 +66,7 @@ func delayedClaim(p *process) (claimed <-chan struct{}, deliver chan<- struct{})
 
 func TestALateClaimDoesNotStartTheAttemptThatALaterOneStarts(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		ghost := w.process("ghost", fakes.NewExecutor(says("ghost", "ends")))
+		ghost := w.process("ghost", fakes.NewExecutor(says("ghost", "ends")), idle)
 		holder := w.process("holder", fakes.NewExecutor(says("holder", "ends")))
 		task, err := ghost.client.Submit(t.Context(), spec())
 		require.NoError(t, err)
@@ -102,7 +105,7 @@ func TestALateClaimDoesNotStartTheAttemptThatALaterOneStarts(t *testing.T) {
 
 func TestALateClaimDoesNotEndATaskThatAnotherWorkerRuns(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		ghost := w.process("ghost", fakes.NewExecutor(), func(c *taskrunner.Config) { c.Concurrency = 1 })
+		ghost := w.process("ghost", fakes.NewExecutor(), idle, func(c *taskrunner.Config) { c.Concurrency = 1 })
 		holder := w.process("holder", fakes.NewExecutor(says("holder", "begins"), fakes.Sleep(time.Hour)))
 		task, err := ghost.client.Submit(t.Context(), spec())
 		require.NoError(t, err)

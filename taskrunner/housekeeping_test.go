@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,10 +89,23 @@ func TestHousekeepingGoesOnAfterErrorsAndPanics(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		task := w.orphan(nil)
 		p := w.process("p", fakes.NewExecutor(says("p", "runs")))
-		p.Use(fakes.FailNth("store.List", 1, fakes.Before, errors.New("connection refused")))
-		p.Use(fakes.FailNth("queue.Enqueue", 1, fakes.Before, errors.New("connection refused")))
+		var tasks, entries atomic.Int32 // that were enqueued
 		p.Use(func(_ context.Context, c fakes.Call) error {
-			if c.Phase == fakes.Before && (c.Op == "store.List" && c.Nth == 2 || c.Op == "queue.Enqueue" && c.Nth == 2) {
+			nth := int32(c.Nth)
+			switch {
+			case c.Phase == fakes.After:
+				return nil
+			case c.Op == "queue.Enqueue" && c.Task == task.ID:
+				nth = tasks.Add(1)
+			case c.Op == "queue.Enqueue":
+				nth = entries.Add(1)
+			case c.Op != "store.List":
+				return nil
+			}
+			switch nth {
+			case 1:
+				return errors.New("connection refused")
+			case 2:
 				panic("adapter broke")
 			}
 			return nil

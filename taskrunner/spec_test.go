@@ -145,6 +145,7 @@ func TestASpecIsRefusedByTheFieldThatIsWrong(t *testing.T) {
 		"a disk smaller than many files": {func(s *Spec) { files("a", "b", "c")(s); s.Entrypoint = "a"; s.Limits.Disk = 8192 }, "disk_limit", "12 KiB"},
 		"a network":                      {func(s *Spec) { s.Network = true }, "network", "operator"},
 		"a queue with odd characters":    {func(s *Spec) { s.Queue = "a/b" }, "queue", "64"},
+		"a queue of the system's own":    {func(s *Spec) { s.Queue = "~reconcile" }, "queue", "64"},
 		"too long a queue":               {func(s *Spec) { s.Queue = strings.Repeat("q", 65) }, "queue", "64"},
 		"too high a priority":            {func(s *Spec) { s.Priority = 101 }, "priority", "100"},
 		"too low a priority":             {func(s *Spec) { s.Priority = math.MinInt }, "priority", "-100"},

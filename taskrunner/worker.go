@@ -18,9 +18,9 @@ const portTimeout = 10 * time.Second
 // maxRetryDelay bounds how long a task waits after a lost attempt.
 const maxRetryDelay = time.Minute
 
-// Worker claims tasks and runs them in its executor. It also does the
-// housekeeping: it reconciles store and queue, and deletes what is past its
-// retention; any number of workers may do so at once.
+// Worker claims tasks and runs them in its executor. It also takes its turn at
+// the housekeeping, which one worker at a time does for all: it reconciles store
+// and queue, and deletes what is past its retention.
 type Worker struct {
 	cfg    Config
 	langs  registry

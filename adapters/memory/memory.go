@@ -31,7 +31,7 @@ func WithMaxTasks(n int) Option { return func(c *config) { c.tasks = n } }
 func WithMaxTaskBytes(n int64) Option { return func(c *config) { c.taskBytes = n } }
 
 // WithMaxQueueEntries bounds how many entries all queues hold together, waiting
-// and leased. Default: 100,000.
+// and leased, without those of the system's own. Default: 100,000.
 func WithMaxQueueEntries(n int) Option { return func(c *config) { c.queueEntries = n } }
 
 // WithMaxLogBytes bounds the bytes of all logs together. Default: 512 MiB.

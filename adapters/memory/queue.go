@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type Queue struct {
 
 	mu        sync.Mutex
 	entries   map[ports.TaskID]*entry
+	counted   int // those of them that count for max
 	lines     map[string]*line
 	deadlines deadlines
 	arrivals  int64 // counts the entries that were ever enqueued
@@ -81,8 +83,11 @@ func (q *Queue) Enqueue(ctx context.Context, e ports.Entry) error {
 	if _, ok := q.entries[e.Task]; ok {
 		return nil
 	}
-	if len(q.entries) >= q.max {
-		return fmt.Errorf("enqueueing task %q: %w", e.Task, ports.ErrFull)
+	if !isSystem(e.Queue) {
+		if q.counted >= q.max {
+			return fmt.Errorf("enqueueing task %q: %w", e.Task, ports.ErrFull)
+		}
+		q.counted++
 	}
 	q.arrivals++
 	added := &entry{task: e.Task, line: q.line(e.Queue), priority: e.Priority, arrival: q.arrivals}
@@ -189,6 +194,9 @@ func (q *Queue) Stats(ctx context.Context, queue string) (ports.QueueStats, erro
 	}
 	return stats, nil
 }
+
+// isSystem reports whether the queue of this name is the system's own.
+func isSystem(name string) bool { return strings.HasPrefix(name, ports.SystemQueue) }
 
 // held returns the entry that l is the current lease of, or nil.
 func (q *Queue) held(l ports.Lease) *entry {

@@ -61,6 +61,9 @@ func (q *Queue) take(e *entry) {
 func (q *Queue) forget(e *entry) {
 	q.take(e)
 	delete(q.entries, e.task)
+	if !isSystem(e.line.name) {
+		q.counted--
+	}
 	q.tidy(e.line)
 }
 

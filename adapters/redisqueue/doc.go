@@ -19,6 +19,9 @@
 //	{P}:wake:NAME     a marker that lasts for seconds: there is something to look at
 //	{P}:poke:ID       the same for one process: its list of queues has changed
 //
+// Beside the queues of tasks there are those in which the workers' housekeeping
+// waits for its turn, with a ~ before their names.
+//
 // A task is in exactly one of ready, delayed and leased. What is due in delayed,
 // or has expired in leased, counts as waiting; the next claim moves it. Keys of
 // which nothing is left vanish.

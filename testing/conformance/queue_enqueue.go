@@ -131,6 +131,25 @@ var queueFullChecks = []queueCheck{
 		require.NoError(t, err)
 		r.enqueue(ports.Entry{Task: refused})
 	}},
+	{"has room for the system's own, which take none", func(t *testing.T, h QueueHarness) {
+		h.New = h.Full
+		own := func(name string) ports.Entry {
+			return ports.Entry{Task: ports.TaskID(ports.SystemQueue + name), Queue: ports.SystemQueue + name}
+		}
+		r := newQueueRig(t, h)
+		before, _ := r.fill()
+		r = newQueueRig(t, h)
+		r.enqueue(own("early"))
+		after, _ := r.fill()
+		assert.Len(t, after, len(before), "it takes nobody's room")
+		r.enqueue(own("late"))
+		for _, name := range []string{"early", "late"} {
+			l := r.claim(long, own(name).Queue)
+			assert.Equal(t, own(name).Task, l.Task)
+			r.ack(l)
+		}
+		requireSentinel(t, r.Enqueue(r.ctx, ports.Entry{Task: newID(), Queue: "q"}), ports.ErrFull)
+	}},
 }
 
 // fill enqueues tasks until the queue is full. It returns those and the one that

@@ -180,6 +180,14 @@ var queueEntryMutants = []mutant[ports.Queue]{
 			return err
 		}
 	}),
+	queueMutant("a full queue refuses the system's own", "Full/has room for the system's own, which take none", func(b *bentQueue) {
+		b.enqueue = func(ctx context.Context, e ports.Entry) error {
+			if s, _ := b.Queue.Stats(ctx, "q"); s.Waiting == 10 {
+				e.Queue = "q"
+			}
+			return b.Queue.Enqueue(ctx, e)
+		}
+	}),
 	queueMutant("leased entries count as waiting", "Stats/counts entries by what they are", func(b *bentQueue) {
 		b.stats = func(ctx context.Context, name string) (ports.QueueStats, error) {
 			s, err := b.Queue.Stats(ctx, name)
