@@ -170,20 +170,30 @@ func TestWhatAWorkerCannotBeIsRefusedBeforeThereIsABackend(t *testing.T) {
 	}
 }
 
+// healing is an executor that cannot be used yet when it is asked the first times.
+type healing struct {
+	executor
+	ill int
+}
+
+func (h *healing) Check(context.Context) error {
+	if h.ill--; h.ill >= 0 {
+		return errors.New("no memory")
+	}
+	return nil
+}
+
 func TestAWorkerStartsOnceItsExecutorCanBeHad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
 		cfg := Config{Backend: memory.New(), Executor: ExecutorDocker, Metrics: prometheus.NewRegistry(), Logger: log.logger()}
-		e := &executor{broken: errors.New("no memory")}
+		e := &healing{ill: 2}
 		tries := 0
 		begin := time.Now()
 		w, err := startWorker(t.Context(), cfg, func(context.Context, Config) (Choice, ports.Executor, error) {
-			switch tries++; tries {
-			case 1, 2, 3:
+			if tries++; tries < 4 {
 				return Choice{}, nil, ports.Invalid("executor", "cannot be docker: the engine is away")
-			case 4:
-				time.AfterFunc(2*retryExecutor-time.Millisecond, func() { e.broken = nil })
 			}
 			return Choice{}, e, nil
 		})
