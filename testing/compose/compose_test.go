@@ -251,7 +251,7 @@ func scales(t *testing.T, s *stack) {
 	// Each works on two tasks at a time. So five at once are the work of three.
 	var ids []string
 	for range 6 {
-		ids = append(ids, submit(t, s.backend, spec{Language: "bash", Code: "sleep 5"}).ID)
+		ids = append(ids, submit(t, s.backend, spec{Language: "bash", Code: "sleep 10"}).ID)
 	}
 	eventually(t, func() error {
 		var running struct{ Tasks []task }

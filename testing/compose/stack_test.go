@@ -70,6 +70,7 @@ func newStack(t *testing.T) *stack {
 		"MINIO_PUBLIC_ENDPOINT=" + s.minio,
 		"DOCKER_SOCKET=" + socketOf(t, s.engine),
 		"TASKRUNNER_CONCURRENCY=2",
+		"COMPOSE_HTTP_TIMEOUT=300", // of docker-compose 1, which gives up busy engines after a minute
 	}
 	// And nothing else of the caller's environment.
 	for _, kv := range os.Environ() {
