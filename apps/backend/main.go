@@ -17,6 +17,10 @@ import (
 	"github.com/task-runner/task-runner/apps/internal/wire"
 )
 
+// beside is for how many connections there is room beside those of readers: for calls
+// that are answered at once.
+const beside = 4096
+
 func main() {
 	b := newBackend()
 	b.Main(b.run)
@@ -96,7 +100,7 @@ func (b backend) run(ctx context.Context, p *serve.Process) error {
 	}
 	handler := serve.NewHandler(starting)
 	servers, ctx := serve.NewServers(ctx, p.Log)
-	servers.Add(p.Flag, p.Listener, p.Tracing.Handler(handler))
+	servers.Add(p.Flag, p.Listener, p.Tracing.Handler(handler), *b.readers+beside)
 	drain := starting.Drain
 	defer func() {
 		p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most", p.Drain)

@@ -21,6 +21,9 @@ const (
 	lastWords = time.Second
 	// closeTimeout is how long what is left may take once the tasks are drained.
 	closeTimeout = 10 * time.Second
+	// maxConnections bounds those of each address: as many as there may be readers, and
+	// some for calls that are answered at once.
+	maxConnections = 20000 + 4096
 )
 
 type serveFlags struct {
@@ -125,8 +128,8 @@ func serveAll(ctx context.Context, p process) (int, error) {
 	}
 
 	s, ctx := serve.NewServers(ctx, log)
-	s.Add("api-addr", api, app.API)
-	s.Add("web-addr", web, page)
+	s.Add("api-addr", api, app.API, maxConnections)
+	s.Add("web-addr", web, page, maxConnections)
 	printBanner(p.stdout, f, app, serve.URL(web.Addr()), serve.URL(api.Addr()))
 
 	<-ctx.Done()

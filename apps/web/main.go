@@ -38,6 +38,7 @@ type web struct {
 
 	backendURL, docsURL *string
 	hosts               *[]string
+	connections         *int
 }
 
 func newWeb() web {
@@ -47,6 +48,7 @@ func newWeb() web {
 	w.backendURL = settings.Var(s, "backend-url", "URL", "http://127.0.0.1:8000", "where the backend is; browsers need not reach it", settings.Text)
 	w.hosts = settings.Var(s, "allowed-hosts", "NAMES", "", "host names that the page answers to beside localhost, separated by commas", settings.Names)
 	s.ShowDefault("allowed-hosts", "none where it listens on loopback, else any")
+	w.connections = settings.Var(s, "max-connections", "N", "8192", "connections at once before more are refused; each reader of a stream is one", settings.Count(1))
 	w.docsURL = settings.Var(s, "docs-url", "URL", "", "where browsers find the API's documentation, which the page links to", docsURL)
 	s.ShowDefault("docs-url", "the backend's /docs where it and the page are on loopback, else no link")
 	// It is checked before anything is signed with it, so that no deployment has to be
@@ -99,7 +101,7 @@ func (w web) run(ctx context.Context, p *serve.Process) error {
 		mux.Handle(path, probes)
 	}
 	servers, ctx := serve.NewServers(ctx, p.Log)
-	servers.Add(p.Flag, p.Listener, p.Tracing.Handler(measure(metrics, mux)))
+	servers.Add(p.Flag, p.Listener, p.Tracing.Handler(measure(metrics, mux)), *w.connections)
 	p.Log.InfoContext(ctx, "the page is served", "url", serve.URL(p.Listener.Addr()), "backend", *w.backendURL)
 
 	<-ctx.Done()

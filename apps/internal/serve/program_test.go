@@ -165,7 +165,7 @@ func TestAProgramServesLogsAndEnds(t *testing.T) {
 		assert.Equal(t, "3s", p.Drain.String())
 		assert.Equal(t, Version(), p.Version)
 		servers, ctx := NewServers(ctx, p.Log)
-		servers.Add(p.Flag, p.Listener, http.NotFoundHandler())
+		servers.Add(p.Flag, p.Listener, http.NotFoundHandler(), 100)
 		cancel()
 		<-ctx.Done()
 		servers.Close(servers.Shutdown(), p.Drain)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/task-runner/task-runner/adapters/httpapi"
 	"github.com/task-runner/task-runner/apps/internal/settings"
 )
 
@@ -30,18 +31,26 @@ func NewServers(ctx context.Context, log *slog.Logger) (*Servers, context.Contex
 	return &Servers{log: log, stop: stop}, ctx
 }
 
+// probeConnections bounds the connections of those who ask how a process is.
+const probeConnections = 256
+
 // Add starts a server of handler on l, which it closes in the end. The flag is
-// the one that l's address came from.
-func (s *Servers) Add(flag string, l net.Listener, handler http.Handler) {
+// the one that l's address came from. Connections are bounded as by
+// httpapi.LimitConnections.
+func (s *Servers) Add(flag string, l net.Listener, handler http.Handler, connections int) {
 	if !IsLoopback(l.Addr()) {
 		s.log.Warn("THERE IS NO ACCESS CONTROL: whoever can reach this address can run code on this machine",
 			"address", l.Addr().String(), "flag", "--"+flag)
 	}
-	s.AddProbes(flag, l, handler)
+	s.start(flag, l, handler, connections)
 }
 
 // AddProbes is Add for a handler that tells how the process is, and runs no code.
 func (s *Servers) AddProbes(flag string, l net.Listener, handler http.Handler) {
+	s.start(flag, l, handler, probeConnections)
+}
+
+func (s *Servers) start(flag string, l net.Listener, handler http.Handler, connections int) {
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -50,6 +59,7 @@ func (s *Servers) AddProbes(flag string, l net.Listener, handler http.Handler) {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		// No WriteTimeout: it would cut streams. The API bounds each write.
 	}
+	httpapi.LimitConnections(srv, connections)
 	s.all = append(s.all, srv)
 	s.wg.Go(func() {
 		err := srv.Serve(l)

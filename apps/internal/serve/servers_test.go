@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/task-runner/task-runner/adapters/httpapi"
 )
 
 // patience bounds the waits for what normally takes no time.
@@ -55,7 +57,7 @@ func TestRequestsUnderWayEndAndNewOnesAreNotTaken(t *testing.T) {
 		close(begun)
 		<-end
 		_, _ = io.WriteString(w, "whole")
-	}))
+	}), 100)
 	answer := get(l)
 	<-begun
 	closed := s.Shutdown()
@@ -87,8 +89,8 @@ func TestRequestsThatDoNotEndAreCut(t *testing.T) {
 		close(begun)
 		<-r.Context().Done()
 		close(cut)
-	}))
-	s.Add("free", free, http.NotFoundHandler())
+	}), 100)
+	s.Add("free", free, http.NotFoundHandler(), 100)
 	answer := get(stuck)
 	<-begun
 	s.Close(s.Shutdown(), 0)
@@ -105,9 +107,9 @@ func (broken) Accept() (net.Conn, error) { return nil, errors.New("no more files
 func TestAServerThatFailsEndsAll(t *testing.T) {
 	t.Parallel()
 	s, ctx := NewServers(t.Context(), quiet)
-	s.Add("api-addr", listen(t), http.NotFoundHandler())
+	s.Add("api-addr", listen(t), http.NotFoundHandler(), 100)
 	l := broken{listen(t)}
-	s.Add("web-addr", l, http.NotFoundHandler())
+	s.Add("web-addr", l, http.NotFoundHandler(), 100)
 	<-ctx.Done()
 	s.Close(s.Shutdown(), patience)
 	assert.EqualError(t, s.Err(), "--web-addr (TASKRUNNER_WEB_ADDR): serving on "+l.Addr().String()+": no more files")
@@ -124,8 +126,8 @@ func TestWhoeverLetsStrangersRunCodeIsWarned(t *testing.T) {
 		add    func(*Servers, net.Listener)
 		warned bool
 	}{
-		"on loopback":              {func(s *Servers, l net.Listener) { s.Add("addr", l, http.NotFoundHandler()) }, false},
-		"elsewhere":                {func(s *Servers, l net.Listener) { s.Add("addr", elsewhere{l}, http.NotFoundHandler()) }, true},
+		"on loopback":              {func(s *Servers, l net.Listener) { s.Add("addr", l, http.NotFoundHandler(), 100) }, false},
+		"elsewhere":                {func(s *Servers, l net.Listener) { s.Add("addr", elsewhere{l}, http.NotFoundHandler(), 100) }, true},
 		"elsewhere, probes alone":  {func(s *Servers, l net.Listener) { s.AddProbes("addr", elsewhere{l}, http.NotFoundHandler()) }, false},
 		"on loopback, probes also": {func(s *Servers, l net.Listener) { s.AddProbes("addr", l, http.NotFoundHandler()) }, false},
 	} {
@@ -148,7 +150,7 @@ func TestAHandlerIsReplacedWhileItServes(t *testing.T) {
 	l := listen(t)
 	h := NewHandler(says("old"))
 	s, _ := NewServers(t.Context(), quiet)
-	s.Add("addr", l, h)
+	s.Add("addr", l, h, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
 	for range 4 {
@@ -164,4 +166,27 @@ func TestAHandlerIsReplacedWhileItServes(t *testing.T) {
 	cancel()
 	asking.Wait()
 	s.Close(s.Shutdown(), patience)
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	s, _ := NewServers(t.Context(), quiet)
+	probes, err := httpapi.NewProbes(httpapi.ProbesConfig{Logger: quiet})
+	require.NoError(t, err)
+	s.Add("addr", l, probes, 1)
+	held, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer held.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	require.Eventually(t, func() bool { // the server may not have seen the other one yet
+		r, err := (&http.Client{Transport: transport}).Get("http://" + l.Addr().String())
+		require.NoError(t, err)
+		defer r.Body.Close()
+		_, _ = io.Copy(io.Discard, r.Body)
+		transport.CloseIdleConnections()
+		return r.Close
+	}, patience, time.Millisecond, "one too many is for one request")
+	s.Close(s.Shutdown(), 0)
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,7 +73,7 @@ func countClaims(q ports.Queue, registry prometheus.Registerer) ports.Queue {
 // Claim implements ports.Queue.
 func (c *countedQueue) Claim(ctx context.Context, r ports.ClaimRequest) (ports.Lease, error) {
 	lease, err := c.Queue.Claim(ctx, r)
-	if err == nil {
+	if err == nil && !strings.HasPrefix(lease.Queue, ports.SystemQueue) { // nor whose turn it is to keep house
 		c.claims.WithLabelValues(lease.Queue).Inc()
 	}
 	return lease, err
