@@ -205,8 +205,14 @@ func (p *Program) printHelp(w io.Writer) {
 	p.Settings.PrintHelp(w)
 }
 
+// linked is what the linker was told, in images, which are built without the repository.
+var linked string
+
 // Version is the module's version, or the commit that the program was built from.
 func Version() string {
+	if linked != "" {
+		return linked
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
