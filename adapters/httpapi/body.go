@@ -39,7 +39,8 @@ type bodies struct {
 	max  int64
 }
 
-// body is a body whose bytes are counted until release.
+// body is a body whose bytes are counted until release, which is due whatever
+// becomes of it.
 type body struct {
 	io.Reader
 	all  *bodies
@@ -61,18 +62,8 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) release() { b.all.held.Add(-b.held) }
 
-// readJSON reads the body into v, which counts as a body in memory until release
-// is called. Its errors are Problems.
-func (x *exchange) readJSON(v any) (release func(), err error) {
-	b := &body{all: &x.api.bodies}
-	if err := x.readBody(b, v); err != nil {
-		b.release()
-		return nil, err
-	}
-	return b.release, nil
-}
-
-func (x *exchange) readBody(b *body, v any) error {
+// readJSON reads b, which is the request's body, into v. Its errors are Problems.
+func (x *exchange) readJSON(b *body, v any) error {
 	if err := wantJSON(x.r.Header); err != nil {
 		return err
 	}

@@ -84,6 +84,22 @@ func TestLargeBodiesAreBoundedTogether(t *testing.T) {
 	})
 }
 
+func TestABodyWhoseReadingPanicsIsNotHeld(t *testing.T) {
+	t.Parallel()
+	s := assemble(t, idle)
+	broken := io.MultiReader(strings.NewReader(hello), panics{})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/tasks", broken)
+	r.Header.Set("Content-Type", "application/json")
+	answer := httptest.NewRecorder()
+	s.api.ServeHTTP(answer, r)
+	assert.Equal(t, http.StatusInternalServerError, answer.Code)
+	assert.Zero(t, s.api.bodies.held.Load())
+}
+
+type panics struct{}
+
+func (panics) Read([]byte) (int, error) { panic("a broken reader") }
+
 func TestWhoWaitsForATaskHoldsNoBody(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, s *service, p *pipes) {

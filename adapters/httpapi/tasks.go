@@ -64,13 +64,13 @@ func (a *API) submit(x *exchange) (*submitAnswer, error) {
 // accept reads the submission and submits it. Whoever waits for the task's end
 // afterwards keeps nothing of the body.
 func (a *API) accept(x *exchange, key string) (taskrunner.Task, error) {
-	var body Spec
-	release, err := x.readJSON(&body)
-	if err != nil {
+	b := &body{all: &a.bodies}
+	defer b.release()
+	var asked Spec
+	if err := x.readJSON(b, &asked); err != nil {
 		return taskrunner.Task{}, err
 	}
-	defer release()
-	spec, issues := body.toSpec()
+	spec, issues := asked.toSpec()
 	if len(issues) > 0 {
 		return taskrunner.Task{}, invalid(issues...)
 	}
