@@ -35,7 +35,11 @@ func (g *glances) look(ctx context.Context, id TaskID, maxAge time.Duration, get
 		g.byTask[id] = shared
 		go func(ctx context.Context) {
 			defer close(shared.done)
-			t, err := get(ctx, id)
+			var t Task
+			err := guard(func() (err error) {
+				t, err = get(ctx, id)
+				return err
+			})
 			shared.attempt, shared.err = t.Attempt, err
 			if err == nil && t.Status.Terminal() {
 				shared.final = &t

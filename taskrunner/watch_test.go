@@ -277,6 +277,25 @@ func TestWatchesOfATaskShareTheirLooksAtTheStore(t *testing.T) {
 	})
 }
 
+func TestAStoreThatPanicsCostsOneLook(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.process("p", fakes.NewExecutor())
+		task, err := p.client.Submit(t.Context(), spec())
+		require.NoError(t, err)
+		p.Use(func(_ context.Context, c fakes.Call) error {
+			if c.Op == "store.Get" && c.Nth == 1 {
+				panic("adapter broke")
+			}
+			return nil
+		})
+		_, err = p.client.Watch(t.Context(), task.ID, taskrunner.Position{})
+		require.ErrorContains(t, err, "adapter broke")
+		watch, err := p.client.Watch(t.Context(), task.ID, taskrunner.Position{})
+		require.NoError(t, err)
+		assert.NoError(t, watch.Close())
+	})
+}
+
 func TestWatchBearsWithAStoreThatFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.process("p", fakes.NewExecutor())
