@@ -24,9 +24,10 @@ const (
 	faultPause  = 30 * time.Second
 	// listPatience is how long a page is asked for before the pass is given up.
 	listPatience = time.Minute
-	// roundTimeout bounds a round. One that takes longer hangs in a call that does
-	// not end with its context, and another worker has to go on.
-	roundTimeout = 10 * time.Minute
+	// hangTimeout is how long a pass may be at one page or one task. One that takes
+	// longer hangs in a call that does not end with its context, and another worker
+	// has to go on.
+	hangTimeout = 5 * time.Minute
 )
 
 // minDutyTTL bounds the lease of a duty below. A pass may take minutes and begins
@@ -137,14 +138,17 @@ func (w *Worker) rounds(hold *hold, d duty) bool {
 	ctx, cancel := context.WithCancel(hold.ctx)
 	defer cancel()
 	defer context.AfterFunc(w.claiming, cancel)()
-	hung := time.AfterFunc(roundTimeout, hold.letGo) // which ends the heartbeat as well
+	hung := time.AfterFunc(hangTimeout, hold.letGo) // which ends the heartbeat as well
 	defer hung.Stop()
+	each := func(ctx context.Context, t Task) error {
+		hung.Reset(hangTimeout)
+		return d.each(ctx, t)
+	}
 
 	q := d.query()
 	for pause := time.Duration(0); sleep(ctx, min(pause, d.every)); {
-		hung.Reset(roundTimeout)
 		var err error
-		pause, err = w.round(ctx, &q, d.each)
+		pause, err = w.round(ctx, &q, each)
 		switch {
 		case ctx.Err() != nil:
 			return false

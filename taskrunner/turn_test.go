@@ -3,6 +3,7 @@ package taskrunner_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -158,6 +159,31 @@ func TestAWorkerThatHangsWhileItReconcilesLosesItsTurn(t *testing.T) {
 		assert.False(t, touched.Load(), "it does no more with what it lists then")
 		a.stop(t)
 		b.stop(t)
+	})
+}
+
+func TestAWorkerWhosePassIsSlowKeepsItsTurn(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		const n, each = 150, 6 * time.Second
+		var p passes
+		for range n {
+			w.orphan(nil)
+		}
+		time.Sleep(2 * leaseTTL)
+		a := w.reconciler("a", &p, lasts(0))
+		a.Use(func(ctx context.Context, c fakes.Call) error {
+			if c.Op == "queue.Enqueue" && c.Phase == fakes.Before && !strings.HasPrefix(string(c.Task), ports.SystemQueue) {
+				lasts(each)(ctx)
+			}
+			return nil
+		})
+		a.start(t)
+		time.Sleep(n*each + time.Second)
+		assert.Len(t, p.list(), 2, "one pass of two pages")
+		stats, err := a.client.Stats(t.Context(), ports.DefaultQueue)
+		require.NoError(t, err)
+		assert.Equal(t, n, stats.Waiting)
+		a.stop(t)
 	})
 }
 
