@@ -13,9 +13,10 @@ const spareConnections = 1024
 type spareKey struct{}
 
 // LimitConnections bounds the connections of srv, which has not begun to serve. On
-// those beyond the bound, an API and Probes answer one request, an API with 503 unless it
-// is for health or metrics: whoever watches the service gets in when nobody else does.
-// Far beyond it, connections are closed unheard. It sets ConnContext and ConnState.
+// those beyond the bound, an API, Probes and what AllowHosts returns answer one request,
+// with 503 unless it is for health or metrics: whoever watches the service gets in when
+// nobody else does. Other handlers know no bound. Far beyond it, connections are closed
+// unheard. It sets ConnContext and ConnState.
 //
 // A connection takes a file descriptor: the process has to be allowed more than
 // bound and 1024 of them.

@@ -46,12 +46,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.served(time.Now())
 	defer x.recoverPanic()
 
-	if !a.hosts.allow(r) {
-		x.fail(unknownHost())
-		return
-	}
-	if isSpare(r) && !forOperators(r) {
-		x.fail(newProblem(http.StatusServiceUnavailable, "too_many_connections", "Too many clients are connected; try again later.").retry("5"))
+	if p := a.hosts.refuse(r); p != nil {
+		x.fail(p)
 		return
 	}
 	if a.cors(x) {
@@ -255,23 +251,35 @@ func hostsOf(list []string) (hosts, error) {
 
 func (h hosts) allow(r *http.Request) bool { return len(h) == 0 || h[hostName(r.Host)] }
 
+// refuse returns the problem of a request that is not for these hosts, or came on a
+// connection that is not for it; else nil.
+func (h hosts) refuse(r *http.Request) *Problem {
+	switch {
+	case !h.allow(r):
+		return unknownHost()
+	case isSpare(r) && !forOperators(r):
+		return newProblem(http.StatusServiceUnavailable, "too_many_connections", "Too many clients are connected; try again later.").retry("5")
+	}
+	return nil
+}
+
 // AllowHosts returns a handler that passes to next the requests whose Host header
-// has one of the names or addresses, without port, and refuses the others; without
-// names it passes all. ErrInvalid: one is no name.
+// has one of the names or addresses, without port, and refuses the others, as an API
+// does; without names it passes all. On connections beyond the bound of
+// LimitConnections it refuses too. ErrInvalid: one is no name.
 func AllowHosts(names []string, next http.Handler) (http.Handler, error) {
 	allowed, err := hostsOf(names)
-	if err != nil || len(allowed) == 0 {
-		return next, err
+	if err != nil {
+		return nil, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if allowed.allow(r) {
+		p := allowed.refuse(r)
+		if p == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
-		id := RequestID(r)
-		p := unknownHost()
-		p.RequestID = id
-		p.write(newResponse(w, r, id, probeTimeout))
+		p.RequestID = RequestID(r)
+		p.write(newResponse(w, r, p.RequestID, probeTimeout))
 	}), nil
 }
 

@@ -166,6 +166,32 @@ func TestConnectionsBeyondTheBoundAreForOperatorsAlone(t *testing.T) {
 	}, func(s *setup) { s.MaxConnections = 1 })
 }
 
+func TestConnectionsBeyondTheBoundDoNotReachWhatIsBehindAllowHosts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+		h, err := AllowHosts(nil, page)
+		require.NoError(t, err)
+		srv := &http.Server{Handler: h}
+		LimitConnections(srv, 1)
+		p := newPipes()
+		go func() { _ = srv.Serve(p) }()
+		s := &service{t: t}
+		get := func() (net.Conn, reply) {
+			conn, answer := s.send(p, "GET / HTTP/1.1\r\nHost: pipe\r\n\r\n")
+			return conn, receive(t, answer)
+		}
+		first, r := get()
+		assert.Equal(t, http.StatusNoContent, r.StatusCode)
+		second, r := get()
+		assert.Equal(t, "too_many_connections", problemIn(t, r, http.StatusServiceUnavailable).Code)
+		assert.True(t, r.Close)
+		require.NoError(t, first.Close())
+		require.NoError(t, second.Close())
+		require.NoError(t, srv.Shutdown(t.Context()))
+	})
+}
+
 func TestAReaderOnTheNetworkThatStopsReadingIsCutOffAndResumes(t *testing.T) {
 	t.Parallel()
 	s := assemble(t, idle, func(s *setup) { s.WriteTimeout = 200 * time.Millisecond })
