@@ -70,12 +70,21 @@ func (c *readiness) run(ctx context.Context) {
 		wg.Go(func() { errs[i] = check.Ready(ctx) })
 	}
 	wg.Wait()
+	before := c.last
 	c.last, c.failed = map[string]string{}, false
 	for i, check := range c.checks {
-		c.last[check.Name] = "ok"
+		was, is := before[check.Name], "ok"
 		if errs[i] != nil {
-			c.last[check.Name], c.failed = "failed", true
+			is, c.failed = "failed", true
+		}
+		c.last[check.Name] = is
+		// A line when it changes, and not for each who asks.
+		switch {
+		case is == was:
+		case is == "failed":
 			c.log.WarnContext(ctx, "not ready", "check", check.Name, "error", errs[i])
+		case was == "failed":
+			c.log.InfoContext(ctx, "ready again", "check", check.Name)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -273,5 +274,27 @@ func TestReadinessIsAskedAtMostOnceASecond(t *testing.T) {
 		time.Sleep(readyFor)
 		c.state(t.Context())
 		assert.Equal(t, 2, calls)
+	})
+}
+
+func TestTheLogHasALineWhenReadinessChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		queue := &part{}
+		c := readiness{
+			log:    slog.New(slog.NewTextHandler(&log, nil)),
+			checks: []Check{new(part).check("store"), queue.check("queue")},
+		}
+		for _, err := range []error{nil, nil, errors.New("refused"), errors.New("timeout"), errors.New("refused"), nil, nil, errors.New("gone")} {
+			queue.err = err
+			_, ok := c.state(t.Context())
+			assert.Equal(t, err == nil, ok)
+			time.Sleep(readyFor)
+		}
+		assert.Regexp(t, `\A.*WARN msg="not ready" check=queue error=refused
+.*INFO msg="ready again" check=queue
+.*WARN msg="not ready" check=queue error=gone
+\z`, log.String())
 	})
 }
