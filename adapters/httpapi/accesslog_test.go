@@ -61,6 +61,16 @@ func TestARequestThatMayChangeSomethingHasALineWithItsIDAndItsTasks(t *testing.T
 	assert.Empty(t, logged(t, &log), "who only looks is not told of")
 }
 
+func TestALongPathDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := assemble(t, idle, func(s *setup) { s.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	ask(t, s.api, "POST", "/"+strings.Repeat("x", 10_000), "")
+	lines := logged(t, &log)
+	require.Len(t, lines, 1)
+	assert.Equal(t, "/"+strings.Repeat("x", maxLoggedPath-1), lines[0]["path"])
+}
+
 func TestEveryOtherRequestHasALineForWhoWantsIt(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -82,13 +82,23 @@ func (x *exchange) served(begin time.Time) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("request_id", x.id), slog.String("method", x.r.Method), slog.String("path", x.r.URL.Path),
+		slog.String("request_id", x.id), slog.String("method", x.r.Method), slog.String("path", x.path()),
 		slog.Int("status", cmp.Or(x.w.status, http.StatusOK)), slog.Float64("seconds", took.Seconds()),
 	}
 	if x.task != "" {
 		attrs = append(attrs, slog.String("task", string(x.task)))
 	}
 	x.api.log.LogAttrs(x.context(), level, "request", attrs...)
+}
+
+// maxLoggedPath is longer than every path that there is.
+const maxLoggedPath = 256
+
+// path returns the request's path as the log has it: cut where it is so long that it
+// would fill the log.
+func (x *exchange) path() string {
+	path := x.r.URL.Path
+	return path[:min(len(path), maxLoggedPath)]
 }
 
 // cors lets the allowed origins read answers, and answers their preflights; it
@@ -148,7 +158,7 @@ func (x *exchange) recoverPanic() {
 		panic(v)
 	}
 	x.api.log.ErrorContext(x.context(), "panic while serving a request",
-		"request_id", x.id, "method", x.r.Method, "path", x.r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+		"request_id", x.id, "method", x.r.Method, "path", x.path(), "panic", v, "stack", string(debug.Stack()))
 	if x.w.started {
 		panic(http.ErrAbortHandler)
 	}

@@ -123,7 +123,7 @@ func (x *exchange) problem(err error) *Problem {
 	p.RequestID = x.id
 	if p.Status >= http.StatusInternalServerError && error(p) != err && x.context().Err() == nil {
 		x.api.log.ErrorContext(x.context(), "request failed",
-			"request_id", x.id, "method", x.r.Method, "path", x.r.URL.Path, "status", p.Status, "error", err)
+			"request_id", x.id, "method", x.r.Method, "path", x.path(), "status", p.Status, "error", err)
 	}
 	return p
 }
