@@ -194,7 +194,7 @@ func serve(ctx context.Context, c config, stderr io.Writer) error {
 		return fmt.Errorf("serving at %s: %w", *c.listen, err)
 	case <-ctx.Done():
 	}
-	log.Info("draining", "at_most", c.drain.String())
+	log.Info("draining", "at_most_seconds", c.drain.Seconds())
 	drain(context.WithoutCancel(ctx), g, server, *c.drain)
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving at %s: %w", *c.listen, err)

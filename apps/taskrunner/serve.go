@@ -141,7 +141,7 @@ func serveAll(ctx context.Context, p process) (int, error) {
 // then the streams and the servers end, then the sandboxes.
 func drain(ctx context.Context, app *wire.App, s *serve.Servers, patience time.Duration, log *slog.Logger) error {
 	ctx = context.WithoutCancel(ctx)
-	log.Info("draining; a second signal stops at once", "at_most", patience)
+	log.Info("draining; a second signal stops at once", "at_most_seconds", patience.Seconds())
 	closed := s.Shutdown()
 
 	drainCtx, cancel := context.WithTimeout(ctx, patience)

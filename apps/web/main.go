@@ -105,7 +105,7 @@ func (w web) run(ctx context.Context, p *serve.Process) error {
 	p.Log.InfoContext(ctx, "the page is served", "url", serve.URL(p.Listener.Addr()), "backend", *w.backendURL)
 
 	<-ctx.Done()
-	p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most", p.Drain)
+	p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most_seconds", p.Drain.Seconds())
 	probes.Drain()
 	closed := servers.Shutdown()
 	if !serve.Within(min(lastWords, p.Drain), closed) {

@@ -147,7 +147,7 @@ func readiness(current *atomic.Pointer[wire.Worker]) httpapi.Check {
 // over, and takes down all sandboxes.
 func drain(ctx context.Context, w *wire.Worker, p *serve.Process) error {
 	ctx = context.WithoutCancel(ctx)
-	p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most", p.Drain)
+	p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most_seconds", p.Drain.Seconds())
 	patience, cancel := context.WithTimeout(ctx, p.Drain)
 	defer cancel()
 	if err := w.Stop(patience); err != nil {
