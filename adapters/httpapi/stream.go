@@ -117,7 +117,7 @@ func (s *stream) open(ctx context.Context, after taskrunner.EventID) (bool, erro
 	case err != nil && !gone:
 		return false, err
 	}
-	if err := s.begin(); err != nil || s.r.Method == http.MethodHead {
+	if s.begin() != nil || s.r.Method == http.MethodHead {
 		return false, nil
 	}
 	if gone {
