@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -158,7 +159,7 @@ func TestVariablesThatCannotBeUsedAreNamed(t *testing.T) {
 	require.NoError(t, os.WriteFile(key, []byte("a-secret"), 0o600))
 	bad := map[string][]string{
 		"ENDPOINT": {"collector:4318", "grpc://a-secret:4317", "http://", "http://user:a-secret@host"}, "PROTOCOL": {"grpc"},
-		"COMPRESSION": {"zip"}, "TIMEOUT": {"10s", "0", "-1"}, "HEADERS": {"a-secret", "k=%zz", "=v"},
+		"COMPRESSION": {"zip"}, "TIMEOUT": {"10s", "0", "-1"}, "HEADERS": {"a-secret", "k=%zz", "=v", "Authorization: Basic a-secret=="},
 		"CERTIFICATE": {"/nowhere/a-secret", key}, "CLIENT_CERTIFICATE": {key}, "CLIENT_KEY": {key},
 		"OTEL_SDK_DISABLED": {"yes"}, "OTEL_TRACES_EXPORTER": {"zipkin"}, "OTEL_TRACES_SAMPLER": {"sometimes"},
 		"OTEL_TRACES_SAMPLER_ARG": {"half", "2", "-0.1", "NaN"}, "OTEL_RESOURCE_ATTRIBUTES": {"a-secret"},
@@ -325,6 +326,10 @@ func TestAReceiverThatHangsHoldsNobodyUp(t *testing.T) {
 	require.ErrorIs(t, traces.Shutdown(context.Background()), context.DeadlineExceeded)
 	<-gone
 	assert.Contains(t, s.run(), `"succeeded"`, "after the end, too")
+	require.Eventually(t, func() bool { // what it says last would be said in the next test
+		var stacks strings.Builder
+		return pprof.Lookup("goroutine").WriteTo(&stacks, 2) == nil && !strings.Contains(stacks.String(), "atchSpanProcessor")
+	}, time.Minute, time.Millisecond)
 }
 
 func TestAReceiverThatIsAwayIsToldNowAndThen(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 const (
@@ -26,7 +28,7 @@ var variables = slices.Concat(
 	exporter("PROTOCOL", "http/protobuf or http/json", oneOf("http/protobuf", "http/json")),
 	exporter("COMPRESSION", "gzip or none", oneOf("gzip", "none")),
 	exporter("TIMEOUT", "a positive number of milliseconds", positive),
-	exporter("HEADERS", "a list of name=value with commas between", pairs),
+	exporter("HEADERS", "a list of name=value with commas between, such as Authorization=Bearer%20TOKEN", headers),
 	exporter("CERTIFICATE", "a file with a certificate in PEM", pemFile),
 	exporter("CLIENT_CERTIFICATE", "a file with a certificate in PEM", pemFile),
 	exporter("CLIENT_KEY", "a file with a key in PEM", pemFile),
@@ -94,6 +96,17 @@ func pairs(v string) bool {
 		}
 	}
 	return true
+}
+
+// headers accepts pairs whose names can be a header's. The SDK would log the name of another
+// one, and that of "Authorization: Basic dXNlcg==" has all before the first "=".
+func headers(v string) bool {
+	for pair := range strings.SplitSeq(v, ",") {
+		if name, _, _ := strings.Cut(pair, "="); !httpguts.ValidHeaderFieldName(strings.TrimSpace(name)) {
+			return false
+		}
+	}
+	return pairs(v)
 }
 
 func pemFile(name string) bool {
