@@ -17,6 +17,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -292,10 +293,16 @@ func (st *setting) resolve(vars map[string]string) error {
 		}
 	}
 	if err := st.apply(texts); err != nil {
-		return &Error{Name: st.name, msg: fmt.Sprintf("%s=%q (%s) %v", origin, strings.Join(texts, "\n"), twin, err)}
+		return &Error{Name: st.name, msg: fmt.Sprintf("%s=%q (%s) %v", origin, shown(strings.Join(texts, "\n")), twin, err)}
 	}
 	return nil
 }
+
+// shown returns a value without what stands before the host of a URL, which may be a
+// password, wherever it ends.
+func shown(value string) string { return userInfo.ReplaceAllString(value, "://***@") }
+
+var userInfo = regexp.MustCompile(`://\S*@`)
 
 func (st *setting) resolveSecret(vars map[string]string) error {
 	variable := EnvName(st.name)

@@ -109,6 +109,7 @@ func TestABadValueIsRefusedNamingFlagAndVariable(t *testing.T) {
 		"a time beyond all measure":  {args: []string{"--retention=1e300"}, want: "is too long"},
 		"a size without a number":    {args: []string{"--memory=lots"}, want: "must be a positive size"},
 		"a size of zero":             {args: []string{"--memory=0"}, want: "must be a positive size"},
+		"a URL with a password":      {args: []string{"--api-addr=http://me:pass/w@rd@host"}, want: `--api-addr="http://***@host" (TASKRUNNER_API_ADDR) must be HOST:PORT`},
 		"a switch that is no switch": {args: []string{"--quiet=perhaps"}, want: "must be true or false"},
 		"an unknown flag":            {args: []string{"--nonsense"}, want: "flag provided but not defined: --nonsense"},
 		"a flag without its value":   {args: []string{"--api-addr"}, want: "flag needs an argument: --api-addr"},
