@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"net/url"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,7 +44,7 @@ func newBackend() backend {
 	s.ShowDefault("allowed-hosts", "none where it listens on loopback, else any")
 	b.origins = settings.Var(s, "allowed-origins", "ORIGINS", "", "origins of the web pages that may call the API from elsewhere, such as https://ui.example.com, separated by commas", settings.Names)
 	s.ShowDefault("allowed-origins", "none")
-	b.publicURL = settings.Var(s, "public-url", "URL", "", "where clients reach this API, which is what URLs in answers start with", publicURL)
+	b.publicURL = settings.Var(s, "public-url", "URL", "", "where clients reach this API, which is what URLs in answers start with", settings.Text)
 	s.ShowDefault("public-url", "where the request went")
 	b.readers = settings.Var(s, "max-readers", "N", "20000", "streams and waiting submissions at once before more are refused", settings.Count(1))
 
@@ -57,14 +55,6 @@ func newBackend() backend {
 	b.queues = options.Queues(s, "queues that tasks may name, separated by commas: those that workers serve")
 	b.policy = options.NewPolicy(s)
 	return b
-}
-
-func publicURL(s string) (string, error) {
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return "", errors.New("must be an http or https URL, such as https://run.example.com")
-	}
-	return s, nil
 }
 
 // run serves until ctx is done. While a server that the API needs has not been reached
@@ -103,7 +93,7 @@ func (b backend) run(ctx context.Context, p *serve.Process) error {
 	servers.Add(p.Flag, p.Listener, p.Tracing.Handler(handler), *b.readers+beside)
 	drain := starting.Drain
 	defer func() {
-		p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most", p.Drain)
+		p.Log.InfoContext(ctx, "draining; a second signal stops at once", "at_most_seconds", p.Drain.Seconds())
 		drain() // readers of streams go to another backend
 		servers.Close(servers.Shutdown(), p.Drain)
 	}()
