@@ -220,6 +220,30 @@ func TestNamesThatTheCodeDoesNotHaveAreNoticed(t *testing.T) {
 	assert.NoError(t, err)
 }
 
+func TestTheTableOfMetricsIsThatOfTheCode(t *testing.T) {
+	code := metrics{}
+	for name, labels := range readMetrics(t) {
+		// Of a histogram, the table has the name that the code gives.
+		name = strings.TrimSuffix(name, "_count")
+		if !ownMetric.MatchString(name) || strings.HasSuffix(name, "_bucket") || strings.HasSuffix(name, "_sum") {
+			continue
+		}
+		code[name] = slices.Sorted(slices.Values(labels))
+	}
+	page, err := os.ReadFile(root + "/docs/operations.md")
+	require.NoError(t, err)
+	table := metrics{}
+	for _, row := range metricRow.FindAllStringSubmatch(string(page), -1) {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			table[strings.Trim(name, "`")] = slices.Sorted(strings.FieldsFuncSeq(row[2], func(r rune) bool { return r == ',' || r == ' ' }))
+		}
+	}
+	assert.Equal(t, code, table)
+}
+
+// metricRow is a row of the table: names, and labels.
+var metricRow = regexp.MustCompile("(?m)^\\| (`taskrunner_[^|]*) \\|([^|]*)\\|")
+
 // adapterRule is a rule of prometheus-adapter.
 type adapterRule struct {
 	SeriesQuery string `json:"seriesQuery"`
