@@ -117,7 +117,7 @@ func (s *stream) open(ctx context.Context, after taskrunner.EventID) (bool, erro
 	case err != nil && !gone:
 		return false, err
 	}
-	if s.begin() != nil || s.r.Method == http.MethodHead {
+	if !s.begin() || s.r.Method == http.MethodHead {
 		return false, nil
 	}
 	if gone {
@@ -138,13 +138,13 @@ func (x *exchange) lastEventID() string {
 
 func badEventID() error { return issue("Last-Event-ID", "must be the id of an event of this stream") }
 
-// begin sends the header.
-func (s *stream) begin() error {
+// begin sends the header, and reports whether the reader is there.
+func (s *stream) begin() bool {
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	return s.out.write([]byte(retryHint))
+	return s.out.write([]byte(retryHint)) == nil
 }
 
 // run sends events until there is a reason to stop; that is io.EOF after the end.
