@@ -27,7 +27,12 @@ import (
 	"github.com/task-runner/task-runner/testing/conformance"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(actAsProgram) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // through returns a client that reaches the engine of cli through a gate.
 func through(t *testing.T, cli *client.Client, cfg dockerexec.RequestsConfig) *client.Client {

@@ -13,16 +13,15 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/docker/docker/client"
 
 	"github.com/task-runner/task-runner/adapters/dockerexec"
 	"github.com/task-runner/task-runner/apps/internal/settings"
+	"github.com/task-runner/task-runner/apps/internal/signals"
 	"github.com/task-runner/task-runner/ports"
 )
 
@@ -34,7 +33,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signals.Context(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -42,12 +41,12 @@ func main() {
 
 // config are the settings.
 type config struct {
-	set                 *settings.Set
-	listen, engine      *string
-	network             *string
-	runtimes, images    *[]string
-	drain               *time.Duration
-	logLevel, logFormat *string
+	set              *settings.Set
+	listen, engine   *string
+	network          *string
+	runtimes, images *[]string
+	drain            *time.Duration
+	log              settings.Log
 }
 
 func newConfig() config {
@@ -68,8 +67,7 @@ func newConfig() config {
 	s.Group("Process")
 	settings.EnvFile(s)
 	c.drain = settings.Var(s, "drain-timeout", "TIME", "30s", "how long what is under way may take to end when the process is told to stop", settings.Period)
-	c.logLevel = settings.Var(s, "log-level", "LEVEL", "info", "least level that is logged: debug, info, warn or error", settings.OneOf("debug", "info", "warn", "error"))
-	c.logFormat = settings.Var(s, "log-format", "FORMAT", "json", "text or json", settings.OneOf("text", "json"))
+	c.log = settings.NewLog(s, "info", "json")
 	return c
 }
 
@@ -100,16 +98,6 @@ func engineAddress(s string) (string, error) {
 		return "", errors.New("must be an address such as unix:///var/run/docker.sock or tcp://host:2376")
 	}
 	return s, nil
-}
-
-func (c config) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(*c.logLevel)) // the setting accepts nothing else
-	opts := &slog.HandlerOptions{Level: level}
-	if *c.logFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, opts))
-	}
-	return slog.New(slog.NewJSONHandler(w, opts))
 }
 
 // run is the program: it returns the exit code.
@@ -156,7 +144,7 @@ Every flag has an environment variable.
 
 // serve lets workers through to the engine until ctx is done, then drains.
 func serve(ctx context.Context, c config, stderr io.Writer) error {
-	log := c.logger(stderr)
+	log := c.log.Logger(stderr)
 	cli, err := client.NewClientWithOpts(client.WithTLSClientConfigFromEnv(), client.WithHost(*c.engine), client.WithAPIVersionNegotiation())
 	if err != nil {
 		return settings.Errorf("engine", "cannot be used: %v", err)
@@ -194,7 +182,7 @@ func serve(ctx context.Context, c config, stderr io.Writer) error {
 		return fmt.Errorf("serving at %s: %w", *c.listen, err)
 	case <-ctx.Done():
 	}
-	log.Info("draining", "at_most_seconds", c.drain.Seconds())
+	log.Info("draining; a second signal stops at once", "at_most_seconds", c.drain.Seconds())
 	drain(context.WithoutCancel(ctx), g, server, *c.drain)
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving at %s: %w", *c.listen, err)

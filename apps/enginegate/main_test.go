@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -185,7 +187,46 @@ func TestAGateThatIsStoppedWaitsForWhatIsUnderWay(t *testing.T) {
 	close(answer)
 	assert.Equal(t, http.StatusOK, <-status)
 	assert.Equal(t, exitOK, <-p.code)
-	assert.Contains(t, p.log.String(), `"msg":"draining"`)
+	assert.Contains(t, p.log.String(), `"msg":"draining;`)
+}
+
+// actAsProgram is the variable that turns the tests' own program into a gate.
+const actAsProgram = "ENGINEGATE_TEST_PROGRAM"
+
+func TestASecondSignalEndsAGateAtOnce(t *testing.T) {
+	t.Parallel()
+	e, socket := newEngine(t), socketOf(t)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	defer close(answer)
+	instead(e, func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-answer
+	})
+	gate := exec.CommandContext(t.Context(), os.Args[0], "--listen="+socket, "--engine=tcp://"+e.Listener.Addr().String(), "--drain-timeout=1h")
+	gate.Env = append(os.Environ(), actAsProgram+"=1")
+	stderr, err := gate.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, gate.Start())
+	log := bufio.NewReader(stderr)
+	says := func(want string) {
+		line, err := log.ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, line, want)
+	}
+	says(`"msg":"serving"`)
+	c, err := dialSocket(socket)(t.Context(), "", "")
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "POST /containers/"+aTask+"/wait HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+	require.NoError(t, err)
+	<-asked
+	require.NoError(t, gate.Process.Signal(syscall.SIGTERM))
+	says(`"msg":"draining;`)
+	require.NoError(t, gate.Process.Signal(syscall.SIGTERM))
+	_ = gate.Wait()
+	status, ok := gate.ProcessState.Sys().(syscall.WaitStatus)
+	require.True(t, ok)
+	assert.Equal(t, syscall.SIGTERM, status.Signal())
 }
 
 func TestLinesThatDoNotEndAreCut(t *testing.T) {

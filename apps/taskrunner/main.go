@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/task-runner/task-runner/apps/internal/options"
-	"github.com/task-runner/task-runner/apps/internal/serve"
 	"github.com/task-runner/task-runner/apps/internal/settings"
+	"github.com/task-runner/task-runner/apps/internal/signals"
 )
 
 // The exit codes of the program itself. "run" adds those of what it runs.
@@ -24,7 +24,7 @@ const (
 )
 
 func main() {
-	ctx, stop := serve.UntilSignal(context.Background())
+	ctx, stop := signals.Context(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/docker/go-units"
 
-	"github.com/task-runner/task-runner/apps/internal/serve"
+	"github.com/task-runner/task-runner/apps/internal/signals"
 	"github.com/task-runner/task-runner/ports"
 	"github.com/task-runner/task-runner/taskrunner"
 )
@@ -63,7 +63,7 @@ func exitCode(task taskrunner.Task) (code int, message string) {
 
 // interrupted reports whether ctx ended, and the exit code for that.
 func interrupted(ctx context.Context) (code int, ok bool) {
-	if s, ok := errors.AsType[serve.SignalError](context.Cause(ctx)); ok {
+	if s, ok := errors.AsType[signals.Error](context.Cause(ctx)); ok {
 		return exitSignal + int(s.Signal), true
 	}
 	return exitSignal + int(syscall.SIGINT), ctx.Err() != nil

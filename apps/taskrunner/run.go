@@ -14,6 +14,7 @@ import (
 	"github.com/task-runner/task-runner/apps/internal/options"
 	"github.com/task-runner/task-runner/apps/internal/serve"
 	"github.com/task-runner/task-runner/apps/internal/settings"
+	"github.com/task-runner/task-runner/apps/internal/signals"
 	"github.com/task-runner/task-runner/apps/internal/wire"
 	"github.com/task-runner/task-runner/ports"
 	"github.com/task-runner/task-runner/taskrunner"
@@ -45,7 +46,7 @@ type runFlags struct {
 	executor        *string
 	languages       options.Languages
 	docker          options.Docker
-	log             options.Log
+	log             settings.Log
 }
 
 func newRunFlags() runFlags {
@@ -67,7 +68,7 @@ func newRunFlags() runFlags {
 	f.executor = options.Executor(s)
 	f.languages = options.NewLanguages(s)
 	f.docker = options.NewDocker(s)
-	f.log = options.NewLog(s, "error", "text")
+	f.log = settings.NewLog(s, "error", "text")
 	return f
 }
 
@@ -112,7 +113,7 @@ func runFile(ctx context.Context, p process) (code int, err error) {
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	output := &mirror{stdout: p.stdout, stderr: p.stderr, closed: func() { stop(serve.SignalError{Signal: syscall.SIGPIPE}) }}
+	output := &mirror{stdout: p.stdout, stderr: p.stderr, closed: func() { stop(signals.Error{Signal: syscall.SIGPIPE}) }}
 	defer catchPipe()()
 	cfg := wire.Config{
 		Executor: *f.executor, Docker: f.docker.Config(), Languages: languages, Concurrency: 1,

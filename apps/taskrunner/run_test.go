@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/task-runner/task-runner/apps/internal/serve"
+	"github.com/task-runner/task-runner/apps/internal/signals"
 	"github.com/task-runner/task-runner/ports"
 	"github.com/task-runner/task-runner/taskrunner"
 )
@@ -135,7 +135,7 @@ type cancelAt struct {
 }
 
 func (c *cancelAt) Write(p []byte) (int, error) {
-	c.cancel(serve.SignalError{Signal: syscall.SIGINT})
+	c.cancel(signals.Error{Signal: syscall.SIGINT})
 	return c.Buffer.Write(p)
 }
 
@@ -168,7 +168,7 @@ func TestARunThatIsInterruptedBeforeItStartsSaysNothing(t *testing.T) {
 	t.Parallel()
 	needSandbox(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(serve.SignalError{Signal: syscall.SIGTERM})
+	cancel(signals.Error{Signal: syscall.SIGTERM})
 	assert.Equal(t, outcome{143, "", ""}, call(ctx, "", nil, "run", write(t, "x.sh", "echo x")))
 }
 

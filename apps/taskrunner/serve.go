@@ -38,7 +38,7 @@ type serveFlags struct {
 	docker           options.Docker
 	pool             *int
 	policy           options.Policy
-	log              options.Log
+	log              settings.Log
 }
 
 func newServeFlags() serveFlags {
@@ -67,7 +67,7 @@ func newServeFlags() serveFlags {
 	f.policy = options.NewPolicy(s)
 
 	s.Group("Log")
-	f.log = options.NewLog(s, "info", "text")
+	f.log = settings.NewLog(s, "info", "text")
 	return f
 }
 

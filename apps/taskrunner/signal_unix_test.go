@@ -11,16 +11,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/task-runner/task-runner/apps/internal/serve"
+	"github.com/task-runner/task-runner/apps/internal/signals"
 )
 
 // It is not parallel, because the signal goes to the whole process.
 func TestASignalEndsTheContext(t *testing.T) {
-	ctx, stop := serve.UntilSignal(t.Context())
+	ctx, stop := signals.Context(t.Context())
 	defer stop()
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	<-ctx.Done()
-	var s serve.SignalError
+	var s signals.Error
 	require.ErrorAs(t, context.Cause(ctx), &s)
 	assert.Equal(t, syscall.SIGTERM, s.Signal)
 	code, ok := interrupted(ctx)

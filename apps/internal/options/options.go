@@ -5,8 +5,6 @@ package options
 import (
 	"cmp"
 	"fmt"
-	"io"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -170,28 +168,6 @@ func DurationText(d time.Duration) string {
 // Limits returns what was given, zero for the rest.
 func (f Limits) Limits() ports.Limits {
 	return ports.Limits{CPU: *f.cpu, Memory: *f.memory, Timeout: *f.timeout, PIDs: *f.pids, Output: *f.output, Disk: *f.disk}
-}
-
-// Log says what is logged, and how.
-type Log struct{ level, format *string }
-
-// NewLog declares it with its defaults.
-func NewLog(s *settings.Set, level, format string) Log {
-	return Log{
-		level:  settings.Var(s, "log-level", "LEVEL", level, "least level that is logged: debug, info, warn or error", settings.OneOf("debug", "info", "warn", "error")),
-		format: settings.Var(s, "log-format", "FORMAT", format, "text or json", settings.OneOf("text", "json")),
-	}
-}
-
-// Logger returns a logger that writes to w.
-func (f Log) Logger(w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(*f.level)) // the setting accepts nothing else
-	opts := &slog.HandlerOptions{Level: level}
-	if *f.format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }
 
 // LanguageNames are the languages' names for people to read.

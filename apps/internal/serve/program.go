@@ -14,6 +14,7 @@ import (
 
 	"github.com/task-runner/task-runner/apps/internal/options"
 	"github.com/task-runner/task-runner/apps/internal/settings"
+	"github.com/task-runner/task-runner/apps/internal/signals"
 	"github.com/task-runner/task-runner/apps/internal/telemetry"
 )
 
@@ -37,7 +38,7 @@ type Program struct {
 	publishedOn    *string
 	drain          *time.Duration
 	tracesEndpoint *string
-	log            options.Log
+	log            settings.Log
 }
 
 // Process is what a running Program works with.
@@ -65,7 +66,7 @@ func NewProgram(name, summary, flag, addr string) *Program {
 		"the machine's address on which a container engine publishes that port, so that a default secret is refused where strangers reach it", parseIP)
 	s.ShowDefault("published-on", "not in a container, or not published")
 	p.drain = settings.Var(s, "drain-timeout", "TIME", "30s", "how long what is under way may take to end when the process is told to stop", settings.Period)
-	p.log = options.NewLog(s, "info", "json")
+	p.log = settings.NewLog(s, "info", "json")
 	p.tracesEndpoint = settings.Var(s, "otel-exporter-otlp-endpoint", "URL", "", "where traces go, as OTLP over HTTP; the other OTEL_ variables count too", telemetry.ParseEndpoint)
 	s.ShowDefault("otel-exporter-otlp-endpoint", "none are made")
 	return p
@@ -83,7 +84,7 @@ func parseIP(s string) (string, error) {
 // Main is the program with the world around it: run serves until its context is done,
 // then drains, and Main ends the process.
 func (p *Program) Main(run func(context.Context, *Process) error) {
-	ctx, stop := UntilSignal(context.Background())
+	ctx, stop := signals.Context(context.Background())
 	code := p.Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr, run)
 	stop()
 	os.Exit(code)
