@@ -151,7 +151,7 @@ func drain(ctx context.Context, w *wire.Worker, p *serve.Process) error {
 	patience, cancel := context.WithTimeout(ctx, p.Drain)
 	defer cancel()
 	if err := w.Stop(patience); err != nil {
-		p.Log.WarnContext(ctx, "tasks that were still running are given back for another worker", "after", p.Drain)
+		p.Log.WarnContext(ctx, "tasks that were still running are given back for another worker", "after_seconds", p.Drain.Seconds())
 	}
 	closing, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
