@@ -71,13 +71,16 @@ func (w *Worker) housekeep() {
 // regularly makes a pass whenever it is this worker's turn, until it stops.
 func (w *Worker) regularly(d duty) {
 	w.work.Go(func() {
+		var outage outage
 		for w.claiming.Err() == nil {
 			hold, err := w.awaitTurn(d)
+			if outage.isNews(err) {
+				w.log.Error("could not ask the queue whose turn the housekeeping is; asking again", "duty", d.name, "error", err)
+			}
 			switch {
 			case hold != nil:
 				w.pass(d, hold)
 			case err != nil:
-				w.log.Error("could not ask the queue whose turn the housekeeping is; asking again", "duty", d.name, "error", err)
 				sleep(w.claiming, min(d.every, portTimeout/2))
 			}
 		}

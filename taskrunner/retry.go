@@ -24,6 +24,19 @@ func (b *backoff) wait(ctx context.Context) bool {
 	return sleep(ctx, b.next)
 }
 
+// outage is what a loop last failed with, which it logs once and not at each try.
+type outage struct{ told string }
+
+// isNews reports whether a try failed, and otherwise than the one before it.
+func (o *outage) isNews(err error) bool {
+	before := o.told
+	o.told = ""
+	if err != nil {
+		o.told = err.Error()
+	}
+	return err != nil && o.told != before
+}
+
 // sleep waits for d and reports whether ctx was still alive at its end.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

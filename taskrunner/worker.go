@@ -126,6 +126,7 @@ func (w *Worker) claim() {
 	slots := make(chan struct{}, w.cfg.Concurrency)
 	request := ports.ClaimRequest{Queues: w.cfg.Queues, Worker: w.cfg.WorkerName, TTL: w.cfg.LeaseTTL}
 	var pause backoff
+	var outage outage
 	for {
 		select {
 		case slots <- struct{}{}:
@@ -137,12 +138,15 @@ func (w *Worker) claim() {
 			lease, err = w.cfg.Backend.Queue.Claim(w.claiming, request)
 			return err
 		})
+		news := outage.isNews(err)
 		if err != nil {
 			<-slots
 			if w.claiming.Err() != nil {
 				return
 			}
-			w.log.Error("could not claim from the queue; trying again", "error", err)
+			if news {
+				w.log.Error("could not claim from the queue; trying again", "error", err)
+			}
 			pause.wait(w.claiming)
 			continue
 		}

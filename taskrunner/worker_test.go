@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -277,7 +278,12 @@ func TestAWorkerRunsAsManyTasksAsItMay(t *testing.T) {
 
 func TestAQueueThatFailsIsClaimedFromAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		p := w.process("p", fakes.NewExecutor())
+		var text bytes.Buffer
+		var mu sync.Mutex
+		p := w.process("p", fakes.NewExecutor(), func(c *taskrunner.Config) {
+			c.Logger = slog.New(slog.NewTextHandler(locked{&mu, &text}, nil))
+			c.ReconcileEvery = -1 // which claims as well
+		})
 		for i := range 5 {
 			p.Use(fakes.FailNth("queue.Claim", i+1, fakes.Before, errors.New("connection refused")))
 		}
@@ -292,6 +298,10 @@ func TestAQueueThatFailsIsClaimedFromAgain(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, ports.StatusSucceeded, task.Status)
 		p.stop(t)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Equal(t, 1, strings.Count(text.String(), "connection refused"), "an outage is a line, and not one for each try")
+		assert.Equal(t, 1, strings.Count(text.String(), "adapter broke"))
 	})
 }
 
