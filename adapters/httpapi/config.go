@@ -134,8 +134,8 @@ func New(cfg Config) (*API, error) {
 	}
 	if cfg.PublicURL != "" {
 		u, err := url.Parse(cfg.PublicURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-			return nil, ports.Invalid("public_url", "must be an http or https URL without query, not %q", cfg.PublicURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return nil, ports.Invalid("public_url", "must be an http or https URL without user and query, such as https://run.example.com")
 		}
 		a.cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
 	}

@@ -160,6 +160,7 @@ func TestAConfigThatIsNotSoundIsRefused(t *testing.T) {
 		"a negative bound":         {Client: client, MaxWait: -1},
 		"a public URL of no kind":  {Client: client, PublicURL: "run.example.com"},
 		"a public URL with query":  {Client: client, PublicURL: "https://run.example.com?x=1"},
+		"a public URL with a user": {Client: client, PublicURL: "https://user:password@run.example.com"},
 		"a host with a port":       {Client: client, AllowedHosts: []string{"localhost:8000"}},
 		"an empty host":            {Client: client, AllowedHosts: []string{""}},
 		"any origin":               {Client: client, AllowedOrigins: []string{"*"}},
