@@ -56,8 +56,11 @@ func (s *Set) PrintEnv(w io.Writer) {
 			continue
 		}
 		if st.group != group {
+			if group != "" {
+				fmt.Fprintln(w)
+			}
 			group = st.group
-			fmt.Fprintf(w, "\n## %s\n", group)
+			fmt.Fprintf(w, "## %s\n", group)
 		}
 		note := ""
 		switch {

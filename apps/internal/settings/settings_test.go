@@ -275,8 +275,7 @@ func TestTheFileOfVariablesHasEachWithItsDefault(t *testing.T) {
 	settings.Secret(p.set, "secret-key", "KEY", "default", "a key", settings.Text)
 	var file strings.Builder
 	p.set.PrintEnv(&file)
-	assert.Equal(t, `
-## Addresses
+	assert.Equal(t, `## Addresses
 
 # where the API listens
 TASKRUNNER_API_ADDR=127.0.0.1:8000

@@ -109,11 +109,14 @@ func Connect(s Servers) (*Connections, error) {
 		if _, err := httpURL("minio_public_endpoint", s.MinIOPublicEndpoint); err != nil {
 			return nil, err
 		}
-		public = s.MinIOPublicEndpoint
+		public = strings.TrimSuffix(s.MinIOPublicEndpoint, "/")
 	}
 	redisOptions, err := redis.ParseURL(s.RedisURL)
 	if err != nil { // which may quote a password
 		return nil, ports.Invalid("redis_url", "must be redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS, where a password has its special characters percent-encoded")
+	}
+	if redisOptions.ReadTimeout < 0 && !redisOptions.ContextTimeoutEnabled {
+		return nil, ports.Invalid("redis_url", "must not switch off its read_timeout: an answer would be waited for without an end")
 	}
 	// A feature of hosted servers, whose handshake others complain of.
 	redisOptions.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

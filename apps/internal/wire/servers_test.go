@@ -92,6 +92,7 @@ func TestMalformedPlacesOfServersAreRefused(t *testing.T) {
 		"no URL of Redis":                          {func(s *Servers) { s.RedisURL = "" }, "redis_url"},
 		"a host alone":                             {func(s *Servers) { s.RedisURL = "a-secret@h:6379" }, "redis_url"},
 		"a URL with a password that is not quoted": {func(s *Servers) { s.RedisURL = "redis://:a-secret%@h" }, "redis_url"},
+		"no timeout of Redis":                      {func(s *Servers) { s.RedisURL = "redis://:a-secret@h?read_timeout=-1" }, "redis_url"},
 		"a URL whose database is a name":           {func(s *Servers) { s.RedisURL = "redis://:a-secret@h/tasks" }, "redis_url"},
 		"events that are kept for no time":         {func(s *Servers) { s.EventRetention = 0 }, "event_retention"},
 		"no endpoint of MinIO":                     {func(s *Servers) { s.MinIOEndpoint = "" }, "minio_endpoint"},
