@@ -31,47 +31,29 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context) error {
 	// The clients are ours to make, and to close when nothing uses them any more.
-	db, err := mongo.Connect(options.Client().ApplyURI(os.Getenv("MONGO_URI")))
-	if err != nil {
-		return errors.New("MONGO_URI cannot be used") // the cause may show a password
+	db, errDB := mongo.Connect(options.Client().ApplyURI(os.Getenv("MONGO_URI")))
+	kvOptions, errKV := redis.ParseURL(os.Getenv("REDIS_URL"))
+	keys := credentials.NewStaticV4(os.Getenv("MINIO_ACCESS_KEY"), os.Getenv("MINIO_SECRET_KEY"), "")
+	objects, errObjects := minio.New(os.Getenv("MINIO_ENDPOINT"), &minio.Options{Creds: keys})
+	if errDB != nil || errKV != nil || errObjects != nil {
+		return errors.New("MONGO_URI, REDIS_URL or MINIO_ENDPOINT cannot be used") // the causes may show passwords
 	}
 	defer db.Disconnect(ctx)
-	redisOptions, err := redis.ParseURL(os.Getenv("REDIS_URL"))
-	if err != nil {
-		return errors.New("REDIS_URL cannot be used") // the same
-	}
-	kv := redis.NewClient(redisOptions)
+	kv := redis.NewClient(kvOptions)
 	defer kv.Close()
-	keys := credentials.NewStaticV4(os.Getenv("MINIO_ACCESS_KEY"), os.Getenv("MINIO_SECRET_KEY"), "")
-	objects, err := minio.New(os.Getenv("MINIO_ENDPOINT"), &minio.Options{Creds: keys})
-	if err != nil {
-		return err
-	}
 
 	// Each adapter looks at its server before it is there.
-	store, err := mongostore.New(ctx, db.Database("taskrunner"))
-	if err != nil {
-		return err
-	}
-	queue, err := redisqueue.New(ctx, kv, redisqueue.Config{})
-	if err != nil {
-		return err
-	}
-	events, err := redisbus.New(ctx, kv, redisbus.Config{})
-	if err != nil {
+	store, errStore := mongostore.New(ctx, db.Database("taskrunner"))
+	queue, errQueue := redisqueue.New(ctx, kv, redisqueue.Config{})
+	events, errEvents := redisbus.New(ctx, kv, redisbus.Config{})
+	logs, errLogs := miniolog.New(ctx, objects, miniolog.Config{Bucket: "taskrunner-logs"})
+	sandbox, errSandbox := sandboxexec.New(sandboxexec.Config{})
+	if err := errors.Join(errStore, errQueue, errEvents, errLogs, errSandbox); err != nil {
 		return err
 	}
 	defer events.Close()
-	logs, err := miniolog.New(ctx, objects, miniolog.Config{Bucket: "taskrunner-logs"})
-	if err != nil {
-		return err
-	}
-	sandbox, err := sandboxexec.New(sandboxexec.Config{})
-	if err != nil {
-		return err
-	}
 	defer sandbox.Close(ctx)
 
 	cfg := taskrunner.Config{
@@ -79,18 +61,15 @@ func run(ctx context.Context) (err error) {
 		Executor:  sandbox,
 		Retention: 24 * time.Hour,
 	}
-	worker, err := taskrunner.NewWorker(cfg)
-	if err != nil {
+	client, errClient := taskrunner.NewClient(cfg)
+	worker, errWorker := taskrunner.NewWorker(cfg)
+	if err := errors.Join(errClient, errWorker); err != nil {
 		return err
 	}
 	if err := worker.Start(ctx); err != nil {
 		return err
 	}
 	defer worker.Stop(ctx) // lets the tasks that run come to their end
-	client, err := taskrunner.NewClient(cfg)
-	if err != nil {
-		return err
-	}
 	task, err := client.Run(ctx, taskrunner.Spec{Language: "python", Code: `print("hello, fleet")`})
 	if err != nil {
 		return err
