@@ -1,78 +1,344 @@
-// A plain text area with the manners of an editor: line numbers, and a Tab that
-// indents. Esc gives the next Tab back to the browser, so that the keyboard is
-// never caught here.
+// A text area with the manners of an editor. The text area stays what people write
+// in, with the browser's own undo, input methods and scrolling; its text is
+// transparent, and the same text lies over it in colours. Only the lines in sight are
+// drawn, so that a long program costs no more than a short one.
 
-const INDENT = "    ";
+import { comment, tokens } from "./syntax.js";
+
+const MARGIN = 20; // lines drawn above and below those in sight
+const STEP = 2_000; // characters between two places to begin at
+const LONG_LINE = 10_000; // characters, and
+const LONG_TEXT = 2_000_000; // beyond which there are no colours
+
+const PAIRS = { "(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`" };
+const CLOSERS = new Set(Object.values(PAIRS));
 
 export class Editor {
+  #root;
   #area;
-  #gutter;
-  #lines = 0;
-  #release = false;
+  #pre;
+  #code;
+  #numbers = document.createElement("div");
+  #onInput;
+  #language = "";
 
-  constructor(area, gutter) {
-    this.#area = area;
-    this.#gutter = gutter;
-    area.addEventListener("input", () => this.#number());
-    area.addEventListener("scroll", () => (gutter.scrollTop = area.scrollTop));
+  #text = "";
+  #starts = [0]; // where the lines begin
+  #safe = [0]; // beginnings of lines where no string or comment is open
+  #current = 0; // the line with the caret
+  #first = 0; // the lines drawn
+  #last = -1;
+  #height = 0; // of a line, in pixels
+  #top = 0; // of the first line
+  #frame = 0;
+  #leaving = false;
+
+  /** root is the .editor; onInput is called when somebody changed the text. */
+  constructor(root, { onInput } = {}) {
+    this.#root = root;
+    this.#area = root.querySelector("textarea");
+    this.#pre = root.querySelector("pre");
+    this.#code = root.querySelector("code");
+    this.#onInput = onInput;
+    root.querySelector(".gutter").replaceChildren(this.#numbers);
+
+    const area = this.#area;
+    const caret = () => this.#follow();
+    area.addEventListener("input", () => {
+      this.#read();
+      this.#onInput?.();
+    });
+    area.addEventListener("scroll", () => this.#schedule());
     area.addEventListener("keydown", (event) => this.#key(event));
-    area.addEventListener("blur", () => (this.#release = false));
+    area.addEventListener("focus", () => document.addEventListener("selectionchange", caret));
+    area.addEventListener("blur", () => {
+      document.removeEventListener("selectionchange", caret);
+      this.#leaving = false;
+    });
+    new ResizeObserver(() => this.refresh()).observe(area);
+    this.#read();
+    this.refresh();
   }
 
   get value() {
     return this.#area.value;
   }
 
+  /** Sets the text, with nothing to undo. */
   set value(text) {
     this.#area.value = text;
-    this.#area.scrollTop = 0;
-    this.#number();
+    this.#area.setSelectionRange(0, 0);
+    this.#area.scrollTo(0, 0);
+    this.#read();
   }
+
+  /** Replaces the whole text as if somebody had typed it: it can be undone. */
+  replace(text) {
+    this.focus();
+    this.#insert(text, 0, this.#area.value.length, 0);
+    this.#area.scrollTo(0, 0);
+  }
+
+  set language(name) {
+    this.#language = name;
+    this.#safe = [0];
+    this.#redraw();
+  }
+
+  focus() {
+    this.#area.focus();
+  }
+
+  /** Measures again: the editor has come in sight, or its size or its font is another one. */
+  refresh() {
+    // A line's height is what the browser makes of it, which zoom can round.
+    this.#code.textContent = `${"\n".repeat(99)} `;
+    this.#height = this.#code.getBoundingClientRect().height / 100;
+    this.#top = parseFloat(getComputedStyle(this.#area).paddingTop);
+    this.#first = 0;
+    this.#last = -1;
+    this.#draw();
+  }
+
+  // What is drawn.
+
+  #read() {
+    const before = this.#text;
+    const text = (this.#text = this.#area.value);
+    let same = 0;
+    while (same < text.length && text.charCodeAt(same) === before.charCodeAt(same)) same++;
+
+    const starts = this.#starts;
+    starts.length = after(starts, same);
+    let longest = 0;
+    for (let i = 1; i < starts.length; i++) longest = Math.max(longest, starts[i] - starts[i - 1]);
+    for (let end; (end = text.indexOf("\n", starts.at(-1))) >= 0; ) {
+      longest = Math.max(longest, end - starts.at(-1));
+      starts.push(end + 1);
+    }
+    longest = Math.max(longest, text.length - starts.at(-1));
+
+    this.#safe.length = Math.max(1, after(this.#safe, starts[after(starts, same) - 1]));
+    this.#root.classList.toggle("live", longest <= LONG_LINE && text.length <= LONG_TEXT);
+    this.#root.style.setProperty("--digits", String(starts.length).length);
+    this.#follow();
+    this.#redraw();
+  }
+
+  /** Marks the line with the caret. */
+  #follow() {
+    const { selectionStart, selectionEnd, selectionDirection } = this.#area;
+    const line = after(this.#starts, selectionDirection === "backward" ? selectionStart : selectionEnd) - 1;
+    if (line === this.#current) return;
+    this.#current = line;
+    this.#redraw();
+  }
+
+  #redraw() {
+    this.#last = -1;
+    this.#schedule();
+  }
+
+  #schedule() {
+    this.#frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    const { scrollTop, scrollLeft, clientWidth, clientHeight } = this.#area;
+    if (!this.#height || !clientHeight) return; // out of sight
+
+    const end = this.#starts.length - 1;
+    const first = Math.max(0, Math.min(end, Math.floor((scrollTop - this.#top) / this.#height)));
+    const last = Math.min(end, Math.ceil((scrollTop + clientHeight) / this.#height));
+    if (first < this.#first || last > this.#last) {
+      this.#first = Math.max(0, first - MARGIN);
+      this.#last = Math.min(end, last + MARGIN);
+      this.#code.replaceChildren(...(this.#root.classList.contains("live") ? this.#colours() : []));
+      this.#numbers.replaceChildren(...this.#numbered());
+    }
+    const y = this.#first * this.#height - scrollTop;
+    this.#code.style.transform = `translate(${-scrollLeft}px, ${y}px)`;
+    this.#numbers.style.transform = `translateY(${y}px)`;
+    this.#pre.style.width = `${clientWidth}px`; // and not over the scrollbars
+    this.#pre.style.height = `${clientHeight}px`;
+  }
+
+  /** The lines from #first to #last as nodes. */
+  #colours() {
+    const text = this.#text;
+    const from = this.#starts[this.#first];
+    const to = this.#starts[this.#last + 1] ?? text.length;
+    const nodes = [];
+    let at = this.#safe[after(this.#safe, from) - 1];
+    while (at < to) {
+      for (const [kind, piece] of tokens(text, this.#language, at, Math.min(to, at + 10 * STEP))) {
+        const start = at;
+        at += piece.length;
+        if (at > from) {
+          const shown = text.slice(Math.max(start, from), Math.min(at, to));
+          nodes.push(kind ? span(`syn-${kind}`, shown) : shown);
+        }
+        if (!kind && piece.endsWith("\n") && at >= this.#safe.at(-1) + STEP && at < text.length) this.#safe.push(at);
+      }
+    }
+    return nodes;
+  }
+
+  #numbered() {
+    const range = (from, to) => Array.from({ length: Math.max(0, to - from) }, (_, i) => `${from + i + 1}\n`).join("");
+    const current = Math.max(this.#first, Math.min(this.#last, this.#current));
+    const number = `${current + 1}\n`;
+    return [
+      range(this.#first, current),
+      current === this.#current ? span("current", number) : number,
+      range(current + 1, this.#last + 1),
+    ];
+  }
+
+  // What keys do.
 
   #key(event) {
-    if (event.key === "Escape") {
-      this.#release = true;
-      return;
-    }
-    if (event.key !== "Tab" || event.ctrlKey || event.altKey || event.metaKey) {
-      if (event.key !== "Shift") this.#release = false;
-      return;
-    }
-    if (this.#release) return;
-    event.preventDefault();
+    const { key, shiftKey } = event;
+    // An input method has its own use for keys, and AltGr writes brackets.
+    if (event.isComposing || event.keyCode === 229) return;
+    const command = (event.ctrlKey || event.metaKey) && !event.getModifierState("AltGraph");
+    if (key === "Escape") this.#leaving = true;
+    else if (key !== "Shift" && key !== "Tab") this.#leaving = false;
+
+    let done = false;
+    if (command) done = key === "/" && !event.altKey && this.#comment();
+    else if (key === "Tab") done = !this.#leaving && (shiftKey ? this.#outdent() : this.#indent());
+    else if (key === "Enter") done = !shiftKey && this.#enter();
+    else if (key === "Backspace") done = !shiftKey && this.#backspace();
+    else if (PAIRS[key] || CLOSERS.has(key)) done = this.#pair(key);
+    if (done) event.preventDefault();
+  }
+
+  /** The selection, what is around it, and the whole lines that it is in. */
+  #selection() {
+    const { selectionStart: start, selectionEnd: end, value } = this.#area;
+    const from = value.lastIndexOf("\n", start - 1) + 1;
+    // A selection that ends where a line begins does not mean this line.
+    const last = end > start && value[end - 1] === "\n" ? end - 1 : end;
+    const newline = value.indexOf("\n", last);
+    const to = newline < 0 ? value.length : newline;
+    return {
+      start, end, from, to,
+      selected: value.slice(start, end),
+      lines: value.slice(from, to),
+      before: value.slice(from, start),
+      previous: value[start - 1] ?? "",
+      next: value[end] ?? "",
+    };
+  }
+
+  /**
+   * Puts text in the place of what is between from and to, and selects a part of the
+   * result. execCommand is the one way that the browser's own undo knows of.
+   */
+  #insert(text, from, to, start = from + text.length, end = start) {
     const area = this.#area;
-    const several = area.value.slice(area.selectionStart, area.selectionEnd).includes("\n");
-    if (!several && !event.shiftKey) {
-      this.#insert(INDENT);
-      return;
-    }
-    const from = area.value.lastIndexOf("\n", area.selectionStart - 1) + 1;
-    const to = area.selectionEnd;
-    const before = area.value.slice(from, to);
-    const after = event.shiftKey ? before.replace(/^( {1,4}|\t)/gm, "") : before.replace(/^(?=.)/gm, INDENT);
-    if (after === before) return;
     area.setSelectionRange(from, to);
-    this.#insert(after);
-    area.setSelectionRange(from, from + after.length);
+    if (text || from < to) {
+      if (!document.execCommand(text ? "insertText" : "delete", false, text)) {
+        area.setRangeText(text, from, to, "end");
+        area.dispatchEvent(new Event("input", { bubbles: true }));
+      }
+    }
+    area.setSelectionRange(start, end);
+    return true;
   }
 
-  // insert replaces the selection. execCommand is the one way that the browser's
-  // own undo knows of.
-  #insert(text) {
-    const area = this.#area;
-    const done = text ? document.execCommand("insertText", false, text) : document.execCommand("delete");
-    if (!done) {
-      area.setRangeText(text, area.selectionStart, area.selectionEnd, "end");
-      area.dispatchEvent(new Event("input", { bubbles: true }));
-    }
+  /** One step of indentation, as the text has it. */
+  get #unit() {
+    const [, used] = /^(\t| {2,8})\S/m.exec(this.#text) ?? [];
+    return used ?? (/^go/i.test(this.#language) ? "\t" : "    ");
   }
 
-  #number() {
-    const lines = this.#area.value.split("\n").length;
-    if (lines !== this.#lines) {
-      this.#lines = lines;
-      this.#gutter.textContent = Array.from({ length: lines }, (_, i) => i + 1).join("\n");
-    }
-    this.#gutter.scrollTop = this.#area.scrollTop;
+  #indent() {
+    const { start, end, before, selected } = this.#selection();
+    const unit = this.#unit;
+    if (selected.includes("\n")) return this.#lines((line) => line && unit + line);
+    return this.#insert(unit === "\t" ? unit : " ".repeat(unit.length - (before.length % unit.length)), start, end);
   }
+
+  #outdent() {
+    const { length } = this.#unit;
+    return this.#lines((line) => line.replace(new RegExp(`^(\t| {1,${length}})`), ""));
+  }
+
+  /** Turns a line into a comment or back; selected ones together. */
+  #comment() {
+    const mark = comment(this.#language);
+    const full = this.#selection().lines.split("\n").filter((line) => line.trim());
+    if (full.every((line) => line.trimStart().startsWith(mark))) {
+      return this.#lines((line) => {
+        const at = line.indexOf(mark);
+        return at < 0 ? line : line.slice(0, at) + line.slice(at + mark.length).replace(/^ /, "");
+      });
+    }
+    const column = Math.min(...full.map((line) => line.search(/\S/)));
+    return this.#lines((line) => (line.trim() ? `${line.slice(0, column)}${mark} ${line.slice(column)}` : line));
+  }
+
+  /** Changes each line that the selection is in, and keeps the selection. */
+  #lines(change) {
+    const { start, end, from, to, lines, selected } = this.#selection();
+    const changed = lines.split("\n").map(change).join("\n");
+    if (changed === lines) return true;
+    if (selected) return this.#insert(changed, from, to, from, from + changed.length);
+    return this.#insert(changed, from, to, Math.max(from, end + changed.length - lines.length));
+  }
+
+  #enter() {
+    const { start, end, before, previous, next } = this.#selection();
+    const indent = /^[ \t]*/.exec(before)[0];
+    const opened = /[([{:]/.test(previous);
+    const deeper = opened ? indent + this.#unit : indent;
+    const closes = opened && PAIRS[previous] === next && next;
+    const text = `\n${deeper}`;
+    return this.#insert(closes ? `${text}\n${indent}` : text, start, end, start + text.length);
+  }
+
+  #backspace() {
+    const { start, end, before, previous, next } = this.#selection();
+    if (start < end || !previous) return false;
+    if (PAIRS[previous] && PAIRS[previous] === next) return this.#insert("", start - 1, end + 1);
+    const { length } = this.#unit;
+    const step = before.length % length || length;
+    return /^ {2,}$/.test(before) && this.#insert("", start - step, end);
+  }
+
+  /** Writes both of a pair, or steps over the second one. */
+  #pair(key) {
+    const { start, end, selected, previous, next } = this.#selection();
+    const closer = PAIRS[key];
+    if (selected) return closer !== undefined && this.#insert(key + selected + closer, start, end, start + 1, end + 1);
+    if (CLOSERS.has(key) && next === key) return this.#insert("", start, end, start + 1);
+    const fits = !next || /[\s)\]}:;,]/.test(next);
+    const quote = key === closer;
+    if (!closer || !fits || (quote && /[\w"'`\\]/.test(previous))) return false;
+    return this.#insert(key + closer, start, end, start + 1);
+  }
+}
+
+/** How many of the ascending numbers are at most n. */
+function after(numbers, n) {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (numbers[middle] <= n) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function span(name, text) {
+  const node = document.createElement("span");
+  node.className = name;
+  node.textContent = text;
+  return node;
 }
