@@ -34,7 +34,14 @@ type Language struct {
 	Run []string
 	// Env is the environment that programs of this language start with.
 	Env map[string]string
+	// Sample is a small program that shows the language to people who try it out, at
+	// most MaxSample bytes of UTF-8; empty if there is none. It is shown and not run:
+	// whoever wants to see what it does submits it as Code.
+	Sample string
 }
+
+// MaxSample is the greatest size of a Language.Sample in bytes.
+const MaxSample = 64 << 10
 
 // EntrypointArg is replaced by the entrypoint's path in Language.Compile and
 // Language.Run.

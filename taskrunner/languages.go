@@ -1,6 +1,7 @@
 package taskrunner
 
 import (
+	_ "embed"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,18 @@ import (
 // defaultCompileTimeout is Language.CompileTimeout's default.
 const defaultCompileTimeout = 30 * time.Second
 
+// The samples run for some two seconds, with little and with much to do, so that
+// there is something to watch. They need what every installation of their language
+// has, and no network.
+var (
+	//go:embed samples/main.sh
+	bashSample string
+	//go:embed samples/main.js
+	javascriptSample string
+	//go:embed samples/main.py
+	pythonSample string
+)
+
 // BuiltinLanguages returns Python, JavaScript and Bash. Their programs' output
 // is not held back in buffers, so that it can be watched as it comes. Which
 // version runs is the executor's matter (the image, or what its host has), so
@@ -21,14 +34,16 @@ func BuiltinLanguages() []Language {
 	return []Language{
 		{
 			Name: "bash", Image: "bash:5", Source: "main.sh",
-			Run: []string{"bash", ports.EntrypointArg},
-			Env: map[string]string{"LANG": "C.UTF-8"},
+			Run:    []string{"bash", ports.EntrypointArg},
+			Env:    map[string]string{"LANG": "C.UTF-8"},
+			Sample: bashSample,
 		},
 		{
 			Name: "javascript", Aliases: []string{"js", "node", "nodejs"},
 			Image: "node:22-slim", Source: "main.js",
-			Run: []string{"node", ports.EntrypointArg},
-			Env: map[string]string{"LANG": "C.UTF-8"},
+			Run:    []string{"node", ports.EntrypointArg},
+			Env:    map[string]string{"LANG": "C.UTF-8"},
+			Sample: javascriptSample,
 		},
 		{
 			Name: "python", Aliases: []string{"py", "python3"},
@@ -40,6 +55,7 @@ func BuiltinLanguages() []Language {
 				// Bytecode of a program that runs once only fills its disk.
 				"PYTHONDONTWRITEBYTECODE": "1",
 			},
+			Sample: pythonSample,
 		},
 	}
 }
@@ -164,7 +180,13 @@ func checkLanguage(field string, l Language) error {
 	if l.CompileTimeout < 0 {
 		return ports.Invalid(field+".compile_timeout", "must not be negative")
 	}
-	return checkEnv(field+".env", l.Env)
+	if err := checkEnv(field+".env", l.Env); err != nil {
+		return err
+	}
+	if len(l.Sample) > ports.MaxSample {
+		return ports.Invalid(field+".sample", "must be at most %s", size(ports.MaxSample))
+	}
+	return checkText(field+".sample", l.Sample)
 }
 
 func checkCommand(field string, argv []string) error {

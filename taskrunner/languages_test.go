@@ -1,6 +1,7 @@
 package taskrunner
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -26,6 +27,7 @@ func TestBuiltinLanguagesAreFoundByNameAndAlias(t *testing.T) {
 		assert.True(t, ok, given)
 		assert.Equal(t, want, l.Name)
 		assert.Contains(t, l.Run, ports.EntrypointArg)
+		assert.NotEmpty(t, l.Sample)
 	}
 	for _, given := range []string{"", "sh", "Python", "python2", "typescript"} {
 		_, ok := r.find(given)
@@ -51,6 +53,14 @@ func TestLanguagesAreMerged(t *testing.T) {
 	assert.ErrorIs(t, err, ErrInvalid, "a name that stays is not taken by an alias")
 }
 
+func TestASampleMayBeAsLargeAsIsAllowed(t *testing.T) {
+	t.Parallel()
+	l := lang("a")
+	l.Sample = strings.Repeat("a", ports.MaxSample)
+	_, err := newRegistry([]Language{l})
+	assert.NoError(t, err)
+}
+
 func TestALanguageIsRefusedByTheFieldThatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -68,6 +78,9 @@ func TestALanguageIsRefusedByTheFieldThatIsWrong(t *testing.T) {
 		"NUL in the compiler":     {func(l *Language) []Language { l.Compile = []string{"cc", "\x00"}; return nil }, "languages[0].compile[1]"},
 		"a negative timeout":      {func(l *Language) []Language { l.CompileTimeout = -1; return nil }, "languages[0].compile_timeout"},
 		"an odd variable":         {func(l *Language) []Language { l.Env = map[string]string{"A B": ""}; return nil }, "languages[0].env"},
+		"NUL in the sample":       {func(l *Language) []Language { l.Sample = "a\x00b"; return nil }, "languages[0].sample"},
+		"a sample of no text":     {func(l *Language) []Language { l.Sample = "\xff"; return nil }, "languages[0].sample"},
+		"a sample too large":      {func(l *Language) []Language { l.Sample = strings.Repeat("a", ports.MaxSample+1); return nil }, "languages[0].sample"},
 		"the same name twice":     {func(l *Language) []Language { return []Language{*l, *l} }, "languages[1]"},
 		"another one's alias":     {func(l *Language) []Language { return []Language{*l, lang("b", "c"), lang("d", "c")} }, "languages[2]"},
 	} {

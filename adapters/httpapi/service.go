@@ -14,6 +14,7 @@ type Language struct {
 	Version  string   `json:"version" doc:"Empty if unknown." example:"3.13"`
 	Source   string   `json:"source" doc:"The name that the code of a task is stored under." example:"main.py"`
 	Compiled bool     `json:"compiled" doc:"Whether programs are compiled first."`
+	Sample   string   `json:"sample" doc:"A small program that shows the language, to submit as code. Empty if there is none." example:"print('hello')"`
 }
 
 type languagesAnswer struct{ Body Languages }
@@ -22,7 +23,8 @@ func (a *API) languages(*exchange) (*languagesAnswer, error) {
 	answer := &languagesAnswer{Languages{Languages: []Language{}}}
 	for _, l := range a.client.Languages() {
 		answer.Body.Languages = append(answer.Body.Languages, Language{
-			Name: l.Name, Aliases: append([]string{}, l.Aliases...), Version: l.Version, Source: l.Source, Compiled: len(l.Compile) > 0,
+			Name: l.Name, Aliases: append([]string{}, l.Aliases...), Version: l.Version, Source: l.Source,
+			Compiled: len(l.Compile) > 0, Sample: l.Sample,
 		})
 	}
 	return answer, nil

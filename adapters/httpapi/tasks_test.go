@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/taskrunner"
 	"github.com/task-runner/task-runner/testing/fakes"
 )
 
@@ -232,6 +233,10 @@ func TestLanguagesAndLimitsAreShown(t *testing.T) {
 	s := serve(t, idle, func(s *setup) { s.core.Policy.MaxCode = 1000 })
 	l := decode[Languages](t, s.get("/api/v1/languages"), http.StatusOK)
 	require.NotEmpty(t, l.Languages)
+	for i, builtin := range taskrunner.BuiltinLanguages() {
+		assert.Equal(t, builtin.Name, l.Languages[i].Name)
+		assert.Equal(t, builtin.Sample, l.Languages[i].Sample)
+	}
 	assert.Contains(t, s.get("/api/v1/languages").body, `"name":"python","aliases":[`)
 	limits := decode[ServiceLimits](t, s.get("/api/v1/limits"), http.StatusOK)
 	assert.EqualValues(t, 1000, limits.MaxCodeBytes)

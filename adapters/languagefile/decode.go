@@ -112,8 +112,10 @@ func (d *decoder) language(l entry) ports.Language {
 			out.Run = d.command(e.value, field)
 		case "env":
 			out.Env = d.env(e.value, field)
+		case "sample":
+			out.Sample = d.text(e.value, field)
 		default:
-			d.fail(e.node, field, "is not a field; there are aliases, version, image, source, compile, compile_timeout, run and env")
+			d.fail(e.node, field, "is not a field; there are aliases, version, image, source, compile, compile_timeout, run, env and sample")
 		}
 	}
 	if !given["source"] {

@@ -8,6 +8,9 @@
 //	    image: ruby:3.3-slim
 //	    source: main.rb
 //	    run: [ruby, "{entrypoint}"]
+//	    sample: |
+//	      name = ARGV.first || "world"
+//	      puts "Hello, #{name}!"
 //	  c:
 //	    image: gcc:14
 //	    source: main.c
@@ -19,7 +22,9 @@
 //
 // The keys below "languages" are the names; the fields are those of
 // ports.Language. Source and run are required. A compile_timeout is a number of
-// seconds or a duration such as "1m30s".
+// seconds or a duration such as "1m30s". A sample is a program to show to people;
+// after "sample: |" it is taken as it stands, without the indentation. The whole
+// file has at most MaxSize bytes.
 //
 // The reader is strict, because a typing error here would show as a program that
 // fails: unknown and repeated keys are errors, and so is everything of YAML that a

@@ -1,10 +1,12 @@
 package languagefile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
@@ -46,6 +48,9 @@ func Parse(r io.Reader) ([]ports.Language, error) {
 	if len(src) > MaxSize {
 		return nil, ports.Invalid("languages", "must be at most %d bytes of YAML", MaxSize)
 	}
+	if err := checkUTF8(src); err != nil {
+		return nil, err
+	}
 	root, err := parse(string(src))
 	if err != nil {
 		return nil, err
@@ -56,6 +61,18 @@ func Parse(r io.Reader) ([]ports.Language, error) {
 		return nil, err
 	}
 	return languages, nil
+}
+
+// checkUTF8 refuses what the parser would replace without a word.
+func checkUTF8(src []byte) error {
+	line := 0
+	for text := range bytes.Lines(src) {
+		line++
+		if !utf8.Valid(text) {
+			return at(line, ports.Invalid("languages", "must be UTF-8"))
+		}
+	}
+	return nil
 }
 
 // parse returns the content of the one document in src.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,13 @@ languages:
     image: ruby:3.3-slim
     source: main.rb
     run: [ruby, "{entrypoint}"]
+    sample: |
+      # A comment: of the sample's own.
+      - - - [ &x {
+
+      3.times do |i|
+        puts "#{i}: \t"
+      end
   c:
     source: src/main.c
     compile:
@@ -48,6 +56,7 @@ func TestParseReadsEveryField(t *testing.T) {
 		{
 			Name: "ruby", Aliases: []string{"rb", "ruby3"}, Version: "3.10", Image: "ruby:3.3-slim",
 			Source: "main.rb", Run: []string{"ruby", ports.EntrypointArg},
+			Sample: "# A comment: of the sample's own.\n- - - [ &x {\n\n3.times do |i|\n  puts \"#{i}: \\t\"\nend\n",
 		},
 		{
 			Name: "c", Source: "src/main.c", Compile: []string{"gcc", "-O2", ports.EntrypointArg},
@@ -82,6 +91,7 @@ func TestParseNamesLineAndFieldOfEveryMistake(t *testing.T) {
 		{"a text", "ruby", []string{"line 1: languages must be a mapping, not a single value"}},
 		{"no YAML", "languages: [", []string{"line 1: languages must be YAML"}},
 		{"a tab as indentation", "languages:\n\truby: 1", []string{"line 2: languages must be YAML"}},
+		{"another encoding", "languages:\n  # caf\xe9\n", []string{"line 2: languages must be UTF-8"}},
 		{"two documents", "languages: {a: {" + ok + "}}\n---\nlanguages: {b: {" + ok + "}}", []string{"line 3: languages must be in one document"}},
 		{"an unknown key at the top", "\nlanguage: {a: {" + ok + "}}", []string{"line 2: language is not a field"}},
 		{"an unknown field", "languages:\n  ruby:\n    source: a\n    run: [a]\n    comand: x\n", []string{"line 5: languages.ruby.comand is not a field"}},
@@ -101,6 +111,9 @@ func TestParseNamesLineAndFieldOfEveryMistake(t *testing.T) {
 		{"a NUL in a command", `languages: {ruby: {source: a, run: ["a\0b"]}}`, []string{"languages.ruby.run must not contain a NUL"}},
 		{"a variable's name with =", `languages: {ruby: {env: {"A=B": c}, ` + ok + "}}", []string{`languages.ruby.env has the name "A=B"`}},
 		{"a variable that is a list", "languages: {ruby: {env: {A: [b]}, " + ok + "}}", []string{"languages.ruby.env.A must be a text, not a list"}},
+		{"a sample that is a list", "languages:\n  ruby:\n    source: a\n    run: [a]\n    sample: [b]\n", []string{"line 5: languages.ruby.sample must be a text, not a list"}},
+		{"a sample that is nothing", "languages:\n  ruby:\n    source: a\n    run: [a]\n    sample:\n", []string{"line 5: languages.ruby.sample must be a text, not nothing"}},
+		{"a NUL in a sample", `languages: {ruby: {sample: "a\0b", ` + ok + "}}", []string{"line 1: languages.ruby.sample must not contain a NUL"}},
 		{"a timeout of zero", "languages: {ruby: {compile_timeout: 0, " + ok + "}}", []string{"languages.ruby.compile_timeout must be seconds"}},
 		{"a timeout below zero", "languages: {ruby: {compile_timeout: -1s, " + ok + "}}", []string{"languages.ruby.compile_timeout must be seconds"}},
 		{"a timeout without end", "languages: {ruby: {compile_timeout: .inf, " + ok + "}}", []string{"languages.ruby.compile_timeout must be seconds"}},
@@ -174,6 +187,9 @@ func FuzzParse(f *testing.F) {
 			require.NoError(t, ports.ValidatePath("source", l.Source))
 			require.NotEmpty(t, l.Run)
 			require.NotEmpty(t, l.Run[0])
+			require.LessOrEqual(t, len(l.Sample), ports.MaxSample)
+			require.NotContains(t, l.Sample, "\x00")
+			require.True(t, utf8.ValidString(l.Sample))
 			require.GreaterOrEqual(t, l.CompileTimeout, time.Duration(0))
 			for _, name := range append([]string{l.Name}, l.Aliases...) {
 				require.NotEmpty(t, name)

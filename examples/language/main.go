@@ -1,5 +1,5 @@
-// Command language runs a program in a language that is not built in: Perl, as
-// languages.yaml describes it. Run it from its own folder.
+// Command language runs a program in a language that is not built in: the sample of
+// Perl, as languages.yaml describes both. Run it from its own folder.
 package main
 
 import (
@@ -53,7 +53,7 @@ func run(ctx context.Context) error {
 	}
 	task, err := client.Run(ctx, taskrunner.Spec{
 		Language: "pl", // an alias
-		Code:     `print join(", ", map { $_ ** 2 } @ARGV), "\n";`,
+		Code:     added[0].Sample,
 		Args:     []string{"1", "2", "3"},
 	})
 	if err != nil {

@@ -1,0 +1,22 @@
+# Looks for the number with the longest Collatz sequence, for two seconds.
+# The next number is half of an even one, and three times an odd one plus one.
+import sys
+import time
+
+BOLD, GREEN, RESET = "\033[1m", "\033[32m", "\033[0m"
+
+# Whom to greet: the arguments, or else the first line of the input.
+name = " ".join(sys.argv[1:]) or sys.stdin.readline().strip() or "world"
+print(f"{BOLD}Hello, {name}!{RESET} Following numbers down to 1 ...")
+
+steps = [0, 0]  # from each number to 1
+start = time.monotonic()
+for tenth in range(1, 11):
+    while time.monotonic() < start + tenth * 0.2:
+        n, count = len(steps), 0
+        while n >= len(steps):
+            n, count = n // 2 if n % 2 == 0 else 3 * n + 1, count + 1
+        steps.append(count + steps[n])
+    most = max(steps)
+    bar = GREEN + "█" * tenth + RESET + "░" * (10 - tenth)
+    print(f"{bar} {len(steps) - 1:>9,} numbers, the longest way: {most} steps from {steps.index(most):,}")
