@@ -5,7 +5,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 30s
 ROUNDS        ?= 5
 
-.PHONY: help run images test race compose-test lint fmt generate bench rivals readers fuzz chaos
+.PHONY: help run images test race screenshots compose-test lint fmt generate bench rivals readers fuzz chaos
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,6 +21,9 @@ test: ## all tests; those of the sandbox need Linux and root
 
 race: ## what CI runs: no test may be skipped
 	TASKRUNNER_REQUIRE_SERVICES=1 go test -race ./...
+
+screenshots: ## draw the pages anew into docs/images; needs Chromium
+	TASKRUNNER_REQUIRE_SERVICES=1 TASKRUNNER_SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -run '^TestEveryPageHasItsPicture$$' ./apps/internal/ui
 
 compose-test: ## bring compose.yaml up under a name of its own, and try everything on it
 	go test -tags compose -count 1 -v -timeout 30m -run '^TestCompose$$' ./testing/compose

@@ -5,6 +5,7 @@
 //   - servers of Redis, MongoDB's protocol and MinIO: one that tests share, or their own
 //     in containers, which they may kill, freeze and start again, which may demand TLS and
 //     a password, and whose clock may be wrong;
+//   - a browser without a window, which tests share;
 //   - connections to any of these that fail when they say so.
 //
 // A shared server is the one that the environment names (TASKRUNNER_TEST_REDIS_URL and
