@@ -59,9 +59,6 @@ const (
 	// askFirst is the size from which on a body is sent only once the backend has
 	// said that it wants it, so that what is too large is refused by its header.
 	askFirst = 64 << 10
-	// aliveFor is how long it is believed that the backend is there, or away.
-	aliveFor     = time.Second
-	aliveTimeout = 2 * time.Second
 )
 
 // Why the backend's answer did not come, or not whole.
@@ -96,10 +93,6 @@ type Backend struct {
 
 	draining context.Context
 	drain    context.CancelFunc
-
-	mu      sync.Mutex
-	asked   time.Time // when alive was
-	aliveIs error
 }
 
 // NewBackend returns a Backend for cfg. ErrInvalid: its URL is none of a backend.
@@ -164,21 +157,6 @@ func (b *Backend) Close() {
 	for _, t := range b.transports {
 		t.CloseIdleConnections()
 	}
-}
-
-// Alive returns an error unless the backend answers, if only that it is there.
-// It asks at most once in aliveFor, whoever may want to know.
-func (b *Backend) Alive(ctx context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.asked.IsZero() || time.Since(b.asked) >= aliveFor {
-		// The answer is for others too, who do not go away with this caller.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), aliveTimeout)
-		defer cancel()
-		b.aliveIs = b.ask(ctx, "/healthz")
-		b.asked = time.Now()
-	}
-	return b.aliveIs
 }
 
 // Ready returns an error unless the backend and all it needs can serve.

@@ -1,25 +1,28 @@
-// Package ui is the web interface: one page, rendered from an embedded template,
-// with hand-written style sheets and script modules. There is no build step and
-// nothing is loaded from anywhere but here. The page talks to the API alone,
-// which this package's handler passes on under the same origin, so that it needs
-// no cross-origin rights: to an API in this process, or through a Backend to one
-// in another.
+// Package ui is the web interface: pages rendered from embedded templates, with
+// hand-written style sheets and script modules. There is no build step and nothing is
+// loaded from anywhere but here. Programs can be submitted and results read without
+// scripts; with them, output, figures and lists come live.
 //
-// What a task wrote is hostile. The page shows it as text and nothing else, and
-// the content security policy forbids every script and style but the embedded ones.
+// Pages are made of what the API says, which this package's handler also passes on
+// under the same origin, so that it needs no cross-origin rights: of an API in this
+// process, or through a Backend of one in another.
+//
+// What a task wrote is hostile. Pages show it as text and nothing else, and the content
+// security policy forbids every script and style but the embedded ones.
 package ui
 
 import (
 	"bytes"
-	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"time"
 
-	"github.com/task-runner/task-runner/ports"
+	"github.com/task-runner/task-runner/adapters/httpapi"
 )
 
 //go:embed templates/*.html
@@ -39,19 +42,11 @@ type Config struct {
 	// API serves every path under /api/. Nothing else is passed to it. It sets its own
 	// deadline for a body that takes longer than bodyTimeout. Required.
 	API http.Handler
-	// Ready, if set, returns an error while the API is away: instead of a page that
-	// could do nothing there is one that says so, and goes on once it is back. It is
-	// called for every page.
-	Ready func(context.Context) error
+	// Secret signs what browsers keep for the page: at least 32 bytes, the same for
+	// every process that serves one site. Required.
+	Secret string
 	// DocsURL is where the API's documentation is; empty hides the link to it.
 	DocsURL string
-}
-
-// page is what the templates are rendered from.
-type page struct {
-	Title   string
-	DocsURL string
-	Message string
 }
 
 // New returns the handler of the web interface.
@@ -59,7 +54,7 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.API == nil {
 		return nil, errors.New("ui: an API is required")
 	}
-	templates, err := template.ParseFS(templateFiles, "templates/*.html")
+	templates, err := template.New("").Funcs(words).ParseFS(templateFiles, "templates/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("ui: parsing the templates: %w", err)
 	}
@@ -67,11 +62,21 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ui: reading the static files: %w", err)
 	}
-	h := &handler{templates: templates, ready: cfg.Ready, docsURL: cfg.DocsURL}
+	sessions, err := newSessions(cfg.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("ui: %w", err)
+	}
+	h := &handler{templates: templates, api: calls{cfg.API}, sessions: sessions, docsURL: cfg.DocsURL}
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", h.newTask)
+	mux.HandleFunc("GET /{$}", h.run)
+	mux.HandleFunc("POST /{$}", h.submit)
+	mux.HandleFunc("GET /tasks", h.tasks)
 	mux.HandleFunc("GET /tasks/{id}", h.task)
+	mux.HandleFunc("GET /tasks/{id}/events", h.events)
+	mux.HandleFunc("POST /tasks/{id}/cancel", h.cancel)
+	mux.HandleFunc("POST /tasks/{id}/rerun", h.rerun)
+	mux.HandleFunc("POST /theme", h.setTheme)
 	mux.HandleFunc("/", h.notFound)
 	mux.Handle("GET /static/{name...}", assets)
 	mux.Handle("/api/", withHeader(cfg.API, "Content-Security-Policy", apiPolicy))
@@ -109,49 +114,99 @@ func boundBodies(h http.Handler) http.Handler {
 
 type handler struct {
 	templates *template.Template
-	ready     func(context.Context) error
+	api       calls
+	sessions  *sessions
 	docsURL   string
 }
 
-func (h *handler) newTask(w http.ResponseWriter, r *http.Request) {
-	h.app(w, r, "Task Runner")
+// words are what templates say figures and facts with.
+var words = template.FuncMap{
+	"bytes": bytesOf, "size": func(n *httpapi.Size) string { return bytesOf(int64(*n)) }, "duration": durationOf, "between": between, "number": number,
+	"stamp": stamp, "clock": clock, "status": statusWord, "ended": ended,
 }
 
-// task serves the same page; its script finds out what the task is.
-func (h *handler) task(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if ports.TaskID(id).Validate() != nil {
-		h.notFound(w, r)
-		return
-	}
-	h.app(w, r, "Task "+id+" · Task Runner")
+// frame is what every page has.
+type frame struct {
+	Title   string
+	Here    string // the page in the navigation
+	Theme   string // empty: the system's
+	Back    string // where a change of the theme comes back to
+	DocsURL string
 }
 
-// app serves the page that talks to the API.
-func (h *handler) app(w http.ResponseWriter, r *http.Request, title string) {
-	if h.ready != nil && h.ready(r.Context()) != nil {
+func (h *handler) frame(r *http.Request, title, here string) frame {
+	return frame{Title: title, Here: here, Theme: h.sessions.of(r).Theme, Back: r.URL.RequestURI(), DocsURL: h.docsURL}
+}
+
+// message is a page with nothing but something to say.
+type message struct {
+	frame
+	Message, Detail, RequestID string
+}
+
+func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
+	h.render(w, http.StatusNotFound, "message.html", message{frame: h.frame(r, "Not found · Task Runner", ""), Message: "There is no such page."})
+}
+
+// fail answers with a page that says why there is no other one. While the API is away
+// that page looks by itself whether it is back.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	problem := problemFor(err)
+	m := message{frame: h.frame(r, "Task Runner", ""), Detail: problem.Detail, RequestID: problem.RequestID}
+	name := "message.html"
+	switch problem.Status {
+	case http.StatusNotFound, http.StatusGone:
+		m.Message, m.Detail, m.RequestID = "There is no such task.", "Finished tasks are kept for a while only. This one is gone, or never was.", ""
+	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
-		h.render(w, http.StatusServiceUnavailable, "away.html", page{Title: title, Message: "Task Runner is away just now."})
-		return
+		m.Message, m.Detail, name = "Task Runner is away just now.", "", "away.html"
+		if r.Method != http.MethodGet {
+			m.Message, m.Detail, name = "Not now.", problem.Detail, "message.html"
+		}
+	default:
+		m.Message = "That did not work."
 	}
-	h.render(w, http.StatusOK, "app.html", page{Title: title})
+	h.render(w, problem.Status, name, m)
 }
 
-func (h *handler) notFound(w http.ResponseWriter, _ *http.Request) {
-	h.render(w, http.StatusNotFound, "message.html", page{Title: "Not found · Task Runner", Message: "There is no such page."})
+// problem answers a script.
+func (h *handler) problem(w http.ResponseWriter, err error) {
+	problem := problemFor(err)
+	writeJSON(w, problem.Status, problem)
+}
+
+// problemFor returns what to say about err: what the API said, or that it did not
+// answer as it should.
+func problemFor(err error) *httpapi.Problem {
+	if problem, ok := errors.AsType[*httpapi.Problem](err); ok {
+		return problem
+	}
+	return &httpapi.Problem{
+		Type: "about:blank", Title: http.StatusText(http.StatusBadGateway), Status: http.StatusBadGateway,
+		Detail: "The service behind this page did not answer as it should; try again.", Code: "bad_answer",
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, content any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(content) // the reader went away; there is nobody to tell
 }
 
 // render executes the template before it writes anything, so that a page is
 // served whole or not at all.
-func (h *handler) render(w http.ResponseWriter, status int, name string, p page) {
-	p.DocsURL = h.docsURL
+func (h *handler) render(w http.ResponseWriter, status int, name string, content any) {
 	var body bytes.Buffer
-	if err := h.templates.ExecuteTemplate(&body, name, p); err != nil {
+	if err := h.templates.ExecuteTemplate(&body, name, content); err != nil {
 		http.Error(w, "the page could not be rendered", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("Cache-Control", "private, no-cache")
 	w.WriteHeader(status)
 	_, _ = body.WriteTo(w) // the reader went away; there is nobody to tell
 }
+
+// taskPath returns the API's path of a task.
+func taskPath(id string) string { return "/api/v1/tasks/" + url.PathEscape(id) }

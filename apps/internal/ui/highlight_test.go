@@ -1,0 +1,62 @@
+package ui
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestCodeIsShownInColours(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		path, text, language string
+		want                 run
+	}{
+		"a keyword, known by the file's name":     {"main.py", "import sys", "", run{"import", "syn-keyword"}},
+		"a string":                                {"main.py", `x = "y"`, "python", run{`"y"`, "syn-string"}},
+		"a number":                                {"main.js", "x = 42", "javascript", run{"42", "syn-number"}},
+		"a comment":                               {"main.sh", "# hello", "bash", run{"# hello", "syn-comment"}},
+		"a function":                              {"main.py", "def f(): pass", "python", run{"f", "syn-function"}},
+		"the language, where the name says none":  {"program", "import sys", "python", run{"import", "syn-keyword"}},
+		"a file of another language than the run": {"data.json", `{"a": 1}`, "python", run{"1", "syn-number"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, highlight(tt.path, tt.text, tt.language), tt.want)
+		})
+	}
+}
+
+func TestCodeWithoutColoursIsPlain(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ path, text, language string }{
+		"a language that nobody knows": {"main.zzz", "x = 1", "zzz"},
+		"a file that is very long":     {"main.py", strings.Repeat("x = 1\n", maxHighlighted/6+1), "python"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, []run{{Text: tt.text}}, highlight(tt.path, tt.text, tt.language))
+		})
+	}
+}
+
+func TestLinesAreNumbered(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "1\n", "a": "1\n", "a\n": "1\n", "a\nb": "1\n2\n", "a\n\n": "1\n2\n"} {
+		assert.Equal(t, want, sourceOf("x", text, "").Numbers(), "%q", text)
+	}
+}
+
+// FuzzHighlight looks for code that colours would change.
+func FuzzHighlight(f *testing.F) {
+	f.Add("main.py", "def f(x):\r\n\treturn '''\n\\'''\x00\xff", "python")
+	f.Add("main.js", "`${`${`", "javascript")
+	f.Add("main.sh", "cat <<E\n$((", "bash")
+	f.Add("", "", "")
+	f.Fuzz(func(t *testing.T, path, text, language string) {
+		if got := joined(highlight(path, text, language)); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	})
+}

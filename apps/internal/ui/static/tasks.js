@@ -1,0 +1,69 @@
+// The list of tasks, kept up to date while somebody looks at it.
+
+import { clock } from "./format.js";
+
+const EVERY = 2_000; // milliseconds between two looks
+
+const list = document.querySelector("[data-tasks]");
+const filters = document.querySelector("[data-filters]");
+const connection = document.querySelector("[data-connection]");
+const announce = document.querySelector("[data-announce]");
+
+function localTimes() {
+  for (const time of list.querySelectorAll("[data-time]")) {
+    time.textContent = clock(time.dateTime);
+    time.title = new Date(time.dateTime).toLocaleString();
+  }
+}
+
+/** Says what became of the tasks that were there before. */
+function tell(before) {
+  const news = [...list.querySelectorAll("tr[data-id]")]
+    .filter((row) => before.has(row.dataset.id) && before.get(row.dataset.id) !== row.dataset.status)
+    .map((row) => `Task ${row.dataset.id.slice(-6)} ${row.dataset.status.replace("_", " ")}`);
+  if (news.length) announce.textContent = news.slice(0, 3).join(". ");
+}
+
+async function look() {
+  let fresh;
+  try {
+    const response = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!response.ok) throw new Error(response.statusText);
+    fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("[data-tasks]");
+  } catch {
+    connection.hidden = false;
+    return;
+  }
+  connection.hidden = true;
+  if (!fresh || fresh.isEqualNode(shown)) return;
+  const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const before = new Map([...list.querySelectorAll("tr[data-id]")].map((row) => [row.dataset.id, row.dataset.status]));
+  shown = fresh.cloneNode(true);
+  list.replaceChildren(...fresh.childNodes);
+  localTimes();
+  tell(before);
+  if (focused) [...list.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
+}
+
+let shown = list.cloneNode(true); // as the server wrote it
+let busy = false;
+
+async function tick() {
+  if (document.hidden || busy) return;
+  busy = true;
+  await look();
+  busy = false;
+}
+
+localTimes();
+filters.querySelector("[data-apply]").hidden = true;
+filters.addEventListener("change", () => filters.requestSubmit());
+filters.addEventListener("submit", (event) => {
+  // What is not chosen is not in the address.
+  event.preventDefault();
+  const chosen = new URLSearchParams([...new FormData(filters)].filter(([, value]) => value));
+  location.assign(chosen.size ? `/tasks?${chosen}` : "/tasks");
+});
+setInterval(tick, EVERY);
+document.addEventListener("visibilitychange", tick);
+document.documentElement.dataset.ready = "tasks";

@@ -1,0 +1,199 @@
+package ui
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/kballard/go-shellquote"
+
+	"github.com/task-runner/task-runner/adapters/httpapi"
+	"github.com/task-runner/task-runner/ports"
+)
+
+// taskPage is the page of one task.
+type taskPage struct {
+	frame
+	httpapi.Task
+	Sentence string
+	Panes    []pane
+	Samples  string // JSON
+	Program  []source
+	Curl     string // a command that runs the same; empty if it would be too long
+}
+
+// pane is one output.
+type pane struct {
+	Name, TaskID string
+	Runs         []run
+	Bytes        int64
+	Truncated    bool
+	Done         bool // nothing more comes
+}
+
+// source is one file of a program.
+type source struct {
+	Path  string
+	Lines int
+	Runs  []run
+	Bytes int // of a file that is no text, which has no Runs
+}
+
+// Numbers are the numbers of the lines.
+func (s source) Numbers() string {
+	var b strings.Builder
+	for i := range s.Lines {
+		b.WriteString(strconv.Itoa(i + 1))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// Args returns the task's arguments as a shell would be given them.
+func (p taskPage) Args() string { return shellquote.Join(p.Spec.Args...) }
+
+// Env returns the task's environment, a variable a line.
+func (p taskPage) Env() string { return envOf(p.Spec.Env) }
+
+// Stdin returns what the task reads.
+func (p taskPage) Stdin() string {
+	if n := len(p.Spec.StdinBase64); n > 0 {
+		return strconv.Itoa(n/4*3) + " bytes that are not text."
+	}
+	return p.Spec.Stdin
+}
+
+// maxCurl is how long a command may be that people paste into a shell.
+const maxCurl = 32 << 10
+
+// task shows a task, or with ?part=summary only what changes with its status.
+func (h *handler) task(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if ports.TaskID(id).Validate() != nil {
+		h.notFound(w, r)
+		return
+	}
+	p := taskPage{frame: h.frame(r, "Task "+id+" · Task Runner", "task")}
+	if err := h.api.get(r, taskPath(id), &p.Task); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	p.Sentence = outcome(p.TaskSummary, &p.Spec)
+	p.Curl = curl(r, p.Spec)
+	if r.URL.Query().Get("part") == "summary" {
+		h.render(w, http.StatusOK, "summary", p)
+		return
+	}
+	done := ended(p.Status)
+	p.Panes = []pane{
+		{"stdout", p.TaskID, screen(p.Stdout), p.StdoutBytes, p.StdoutTruncated, done},
+		{"stderr", p.TaskID, screen(p.Stderr), p.StderrBytes, p.StderrTruncated, done},
+	}
+	if done {
+		var metrics httpapi.Metrics
+		if err := h.api.get(r, taskPath(id)+"/metrics", &metrics); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		samples, err := json.Marshal(metrics.Samples)
+		if err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		p.Samples = string(samples)
+	}
+	p.Program = program(p.Spec)
+	h.render(w, http.StatusOK, "task.html", p)
+}
+
+// CPUPercent is the limit of the CPU as samples count.
+func (p taskPage) CPUPercent() float64 { return *p.Spec.CPULimit * 100 }
+
+// Cores is the limit of the CPU in words.
+func (p taskPage) Cores() string {
+	if *p.Spec.CPULimit == 1 {
+		return "1 core"
+	}
+	return number(*p.Spec.CPULimit) + " cores"
+}
+
+// OwnLabels are the task's labels but for the one that the page gives.
+func (p taskPage) OwnLabels() map[string]string {
+	labels := maps.Clone(p.Labels)
+	delete(labels, ownerLabel)
+	return labels
+}
+
+// cancel asks for the end of a task. One that is finished already is no error to
+// people, who see it.
+func (h *handler) cancel(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	var accepted httpapi.Accepted
+	err := h.api.post(r, taskPath(id)+"/cancel", nil, &accepted)
+	if err != nil && problemFor(err).Status != http.StatusConflict {
+		h.fail(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/tasks/"+url.PathEscape(id), http.StatusSeeOther)
+}
+
+// rerun submits what a task was asked to do once more.
+func (h *handler) rerun(w http.ResponseWriter, r *http.Request) {
+	// Whatever it is that the API has in a spec, it takes back.
+	var task struct {
+		Spec map[string]any `json:"spec"`
+	}
+	if err := h.api.get(r, taskPath(r.PathValue("id")), &task); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	id, err := h.start(w, r, task.Spec)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/tasks/"+url.PathEscape(id), http.StatusSeeOther)
+}
+
+// program returns the files of a task as they are shown, the one that is run first.
+func program(s httpapi.Spec) []source {
+	if s.Files == nil {
+		return []source{sourceOf(s.Entrypoint, s.Code, s.Language)}
+	}
+	files := make([]source, 0, len(s.Files))
+	for _, f := range s.Files {
+		file := source{Path: f.Path}
+		if f.Content != nil {
+			file = sourceOf(f.Path, *f.Content, s.Language)
+		} else if f.ContentBase64 != nil {
+			file.Bytes = len(*f.ContentBase64) / 4 * 3
+		}
+		if files = append(files, file); f.Path == s.Entrypoint {
+			last := len(files) - 1
+			files[0], files[last] = files[last], files[0]
+		}
+	}
+	return files
+}
+
+// curl returns the command that runs the same once more.
+func curl(r *http.Request, s httpapi.Spec) string {
+	delete(s.Labels, ownerLabel)
+	body, err := json.Marshal(s)
+	if err != nil || len(body) > maxCurl {
+		return ""
+	}
+	return shellquote.Join("curl", "-s", origin(r)+"/api/v1/tasks", "--json", string(body))
+}
+
+// origin returns the page's origin as its reader's browser has it.
+func origin(r *http.Request) string {
+	scheme := "http"
+	if secure(r) {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
