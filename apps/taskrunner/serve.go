@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +33,7 @@ type serveFlags struct {
 
 	apiAddr, webAddr *string
 	allowedHosts     *[]string
+	secret           *string
 	executor         *string
 	languages        options.Languages
 	concurrency      *int
@@ -50,6 +53,8 @@ func newServeFlags() serveFlags {
 	f.allowedHosts = settings.Var(s, "allowed-hosts", "NAMES", "",
 		"host names that the API answers to beside localhost, separated by commas", settings.Names)
 	s.ShowDefault("allowed-hosts", "none where all listens on loopback, else any")
+	f.secret = options.SecretKey(s, "")
+	s.ShowDefault("secret-key", "a random one for each start, with which sessions end as tasks do")
 
 	s.Group("Tasks")
 	f.executor = options.Executor(s)
@@ -119,7 +124,8 @@ func serveAll(ctx context.Context, p process) (int, error) {
 	if serve.IsLoopback(web.Addr()) { // a browser elsewhere would look for it on its own machine
 		docs = serve.URL(api.Addr()) + "/docs"
 	}
-	page, err := ui.New(ui.Config{API: app.API, DocsURL: docs})
+	secret := cmp.Or(*f.secret, rand.Text()+rand.Text()) // one alone is too short for a secret
+	page, err := ui.New(ui.Config{API: app.API, Secret: secret, DocsURL: docs})
 	if err != nil {
 		return 0, errors.Join(err, shut(ctx, app))
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,13 +19,9 @@ import (
 	"github.com/task-runner/task-runner/apps/internal/ui"
 )
 
-const (
-	// lastWords is how long requests are given to end when the process is told to
-	// stop, before streams, which end by themselves only with their tasks, are ended.
-	lastWords = time.Second
-	// minSecret is the least length of a secret that cannot be guessed.
-	minSecret = 32
-)
+// lastWords is how long requests are given to end when the process is told to
+// stop, before streams, which end by themselves only with their tasks, are ended.
+const lastWords = time.Second
 
 func main() {
 	w := newWeb()
@@ -36,9 +31,9 @@ func main() {
 type web struct {
 	*serve.Program
 
-	backendURL, docsURL *string
-	hosts               *[]string
-	connections         *int
+	backendURL, docsURL, secret *string
+	hosts                       *[]string
+	connections                 *int
 }
 
 func newWeb() web {
@@ -51,9 +46,7 @@ func newWeb() web {
 	w.connections = settings.Var(s, "max-connections", "N", "8192", "connections at once before more are refused; each reader of a stream is one", settings.Count(1))
 	w.docsURL = settings.Var(s, "docs-url", "URL", "", "where browsers find the API's documentation, which the page links to", docsURL)
 	s.ShowDefault("docs-url", "the backend's /docs where it and the page are on loopback, else no link")
-	// It is checked before anything is signed with it, so that no deployment has to be
-	// mended then.
-	settings.Secret(s, "secret-key", "KEY", options.InsecureSecret, "the secret of the site, at least 32 bytes, the same for every web of one system", secretKey)
+	w.secret = options.SecretKey(s, options.InsecureSecret)
 	return w
 }
 
@@ -61,13 +54,6 @@ func docsURL(s string) (string, error) {
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return "", errors.New("must be an http or https URL, such as https://run.example.com/docs")
-	}
-	return s, nil
-}
-
-func secretKey(s string) (string, error) {
-	if len(s) < minSecret && s != options.InsecureSecret {
-		return "", fmt.Errorf("must be at least %d bytes long, such as openssl rand -hex 32 makes", minSecret)
 	}
 	return s, nil
 }
@@ -80,7 +66,7 @@ func (w web) run(ctx context.Context, p *serve.Process) error {
 		return err
 	}
 	defer backend.Close()
-	page, err := ui.New(ui.Config{API: backend, Ready: backend.Alive, DocsURL: w.docs(p.Listener.Addr())})
+	page, err := ui.New(ui.Config{API: backend, Secret: *w.secret, DocsURL: w.docs(p.Listener.Addr())})
 	if err != nil {
 		return err
 	}

@@ -8,10 +8,6 @@ import (
 	"github.com/task-runner/task-runner/ports"
 )
 
-// InsecureSecret is the secret that everything has by default, so that a first try on one
-// machine needs none. Everybody knows it: see serve.Program.
-const InsecureSecret = "insecure-default-secret"
-
 // Servers are the servers that processes on many machines share.
 type Servers struct {
 	mongoURI, mongoDB            *string
