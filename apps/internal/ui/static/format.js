@@ -1,4 +1,10 @@
-// Figures and facts in words.
+// Figures and facts in words. The server writes the same ones (words.go), so that nothing
+// changes its looks when what was live is over:
+//
+//   durations: whole microseconds below 1 ms, "12.3 ms" below 100 ms, "123 ms" below 1 s,
+//              "1.23 s" below a minute, then "2 min 3 s";
+//   sizes:     the largest unit of 1024 that leaves 1 or more, in three digits:
+//              "1.23 MiB", "12.3 MiB", "123 MiB"; whole numbers without a point.
 
 const known = (n) => typeof n === "number" && Number.isFinite(n);
 
@@ -12,6 +18,11 @@ export function duration(ms) {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
+/** How long something takes already, which is said each second. */
+export function elapsed(ms) {
+  return ms < 60_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : duration(ms);
+}
+
 export function bytes(n) {
   if (!known(n)) return "unknown";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -20,7 +31,8 @@ export function bytes(n) {
     n /= 1024;
     i++;
   }
-  return `${i === 0 ? n : n.toFixed(n < 10 ? 2 : n < 100 ? 1 : 0)} ${units[i]}`;
+  const digits = Number.isInteger(n) || n >= 100 ? 0 : n < 10 ? 2 : 1;
+  return `${n.toFixed(digits)} ${units[i]}`;
 }
 
 export function clock(iso) {
@@ -30,45 +42,6 @@ export function clock(iso) {
   return sameDay ? time.toLocaleTimeString() : time.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
 
-const words = {
-  queued: "queued",
-  running: "running",
-  succeeded: "succeeded",
-  failed: "failed",
-  timed_out: "timed out",
-  cancelled: "cancelled",
-};
+export const status = (s) => String(s).replaceAll("_", " ");
 
-export const status = (s) => words[s] || String(s);
-
-/** One sentence on where the task is, or on how it ended. */
-export function cause(task) {
-  switch (task.status) {
-    case "queued":
-      return task.attempt > 0 ? "Its worker was lost; it waits for another one." : "Waiting for a worker.";
-    case "running":
-      return "Running.";
-  }
-  const more = (task.message || "").replace(/\.$/, "");
-  return `${ending(task)}${more && ": "}${more}.`;
-}
-
-function ending(task) {
-  switch (task.cause) {
-    case "exit":
-      return task.exit_code === 0 ? "Finished with exit code 0" : `Exited with code ${task.exit_code}`;
-    case "signal":
-      return `Killed by ${task.signal || "a signal"}`;
-    case "oom":
-      return `Out of memory, with a limit of ${bytes(task.spec.memory_limit)}`;
-    case "timeout":
-      return "Timed out";
-    case "output_limit":
-      return "Stopped for too much output";
-    case "cancelled":
-      return "Cancelled";
-    case "infrastructure":
-      return "Could not be run, which is not the program's fault";
-  }
-  return status(task.status);
-}
+export const ended = (s) => s !== "queued" && s !== "running";

@@ -1,211 +1,296 @@
-// One task on the page: its status, its output as it comes, and what it used.
+// A task's view, which the server wrote, brought to life: what happens comes from the
+// task's stream of events, and what its status says from the server, written anew.
 
-import * as api from "./api.js";
-import * as format from "./format.js";
-import { Output } from "./output.js";
+import { Chart } from "./chart.js";
+import { bytes, clock, duration, elapsed, ended, status as word } from "./format.js";
+import { copy, Output, say } from "./output.js";
 
-const $ = (id) => document.getElementById(id);
-const AGAIN = 3_000; // milliseconds until a stream that was refused is asked for again
-const lost = "The connection was lost; trying again.";
-const terminal = new Set(["succeeded", "failed", "timed_out", "cancelled"]);
+const SOON = 50; // milliseconds in which several changes of status become one
+const PATIENCE = 2_500; // milliseconds without a connection before anybody is told
+const LONGEST = 20_000; // milliseconds between two attempts
 
-export class TaskView {
-  #source = null; // the live stream, while there is one
-  #task = null;
-  #attempt = 0; // the one whose output is shown
-  #out = {
-    stdout: new Output($("stdout"), $("stdout-note")),
-    stderr: new Output($("stderr"), $("stderr-note")),
-  };
-  #onChange;
+// What of a summary may have the focus.
+const focusable = ["data-cancel", "data-rerun", "data-edit", "data-copy-curl", "data-open"];
 
-  /** onChange is called with the task whenever it got another status. */
-  constructor(onChange) {
-    this.#onChange = onChange;
-    $("cancel").addEventListener("click", () => this.cancel());
-  }
-
-  /** Empties the view. */
-  clear() {
-    this.#source?.close();
-    this.#source = null;
-    this.#task = null;
-    this.#reset();
-    $("status").textContent = "not run yet";
-    $("status").dataset.status = "none";
-    $("cancel").hidden = true;
-    $("facts").hidden = true;
-    $("result").toggleAttribute("data-done", false);
-    $("cause").textContent = "Run the program to see what it does.";
-    for (const id of ["cpu-time", "wall-time", "peak-memory"]) $(id).textContent = "–";
-    for (const name of Object.keys(this.#out)) $(`${name}-link`).hidden = true;
-  }
-
-  /** Shows a task and follows it to its end. Returns it as it was at first. */
-  async show(id) {
-    this.clear();
-    $("status").textContent = "loading";
-    $("cause").textContent = "";
-    const current = (this.#task = { task_id: id });
-    let task;
-    try {
-      task = await api.task(id);
-    } catch (problem) {
-      if (this.#task === current) this.#fail(problem.status === 404 ? "There is no such task, or it is no longer kept." : problem.message);
-      throw problem;
-    }
-    if (this.#task !== current) return task; // another task was asked for meanwhile
-    this.#render(task);
-    if (terminal.has(task.status)) this.#recorded(task);
-    else this.#follow(id);
-    return task;
-  }
-
-  async cancel() {
-    const id = this.#task?.task_id;
-    if (!id) return;
-    $("cancel").disabled = true;
-    try {
-      await api.cancel(id);
-    } catch (problem) {
-      if (problem.status !== 409) $("cause").textContent = problem.message;
-      $("cancel").disabled = false;
-    }
-  }
-
-  #reset(attempt = 0) {
-    this.#attempt = attempt;
-    for (const out of Object.values(this.#out)) out.clear();
-    $("stderr-stream").hidden = true;
-  }
-
-  #fail(message) {
-    $("status").textContent = "unknown";
-    $("status").dataset.status = "none";
-    $("cause").textContent = message;
-  }
-
-  // follow shows what happens as it comes; again says that it was followed before.
-  #follow(id, again = false) {
-    const source = (this.#source = new EventSource(api.streamURL(id)));
-    // The handlers of a stream that was replaced do nothing.
-    const on = (type, handle) =>
-      source.addEventListener(type, (event) => {
-        if (this.#source === source) handle(JSON.parse(event.data));
-      });
-    on("status", (e) => {
-      if (e.snapshot) this.#reset();
-      this.#render({ ...this.#task, status: e.status, attempt: e.attempt });
-    });
-    for (const name of Object.keys(this.#out)) on(name, (e) => this.#write(name, e));
-    on("usage", (e) => this.#live(e));
-    on("end", () => {
-      source.close();
-      this.#finish(id, source, true);
-    });
-    source.onopen = () => {
-      if (this.#source !== source) return;
-      if (again) this.#reset(); // it begins at the beginning
-      again = false;
-      $("cause").textContent = format.cause(this.#task);
-    };
-    source.onerror = () => {
-      if (this.#source !== source) return;
-      $("cause").textContent = lost;
-      // A browser tries again by itself unless it was refused.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#finish(id, source, false), AGAIN);
-    };
-  }
-
-  // finish reads how it ended from the record, which has the exact figures and, unless
-  // the stream came to its end, more of the output. If the task has not ended, or nobody
-  // can say, it is followed again.
-  async #finish(id, source, whole) {
-    if (this.#source !== source) return;
-    try {
-      const task = await api.task(id);
-      if (this.#source !== source) return;
-      if (!terminal.has(task.status)) return this.#follow(id, true);
-      if (!whole) this.#reset();
-      this.#render(task);
-      if (this.#out.stdout.empty && this.#out.stderr.empty) this.#recorded(task);
-    } catch (problem) {
-      if (this.#source !== source) return;
-      if (problem.status === 404) return this.#fail("The task is no longer kept.");
-      $("cause").textContent = lost;
-      setTimeout(() => this.#finish(id, source, whole), AGAIN);
-    }
-  }
-
-  #write(name, e) {
-    if (e.attempt !== this.#attempt) this.#reset(e.attempt); // the one before was lost
-    this.#out[name].append(e.text);
-    if (name === "stderr") $("stderr-stream").hidden = false;
-    if (e.truncated) $(`${name}-note`).textContent = "the rest is in the whole log";
-  }
-
-  // recorded shows the output that the record itself keeps.
-  #recorded(task) {
-    for (const name of Object.keys(this.#out)) {
-      this.#out[name].append(task[name]);
-      if (task[`${name}_truncated`]) $(`${name}-note`).textContent = `cut; ${format.bytes(task[`${name}_bytes`])} in all`;
-    }
-    $("stderr-stream").hidden = !task.stderr;
-  }
-
-  // live shows a usage sample of a task that runs.
-  #live(sample) {
-    $("wall-time").textContent = format.duration(sample.at_ms);
-    figure($("cpu-time"), `${Math.round(sample.cpu_percent)} %`, "now");
-    figure($("peak-memory"), format.bytes(sample.memory_bytes), "now");
-  }
-
-  #render(task) {
-    const before = this.#task;
-    this.#task = task;
-    const done = terminal.has(task.status);
-    $("status").textContent = format.status(task.status);
-    $("status").dataset.status = task.status;
-    $("cause").textContent = format.cause(task);
-    $("cancel").hidden = done;
-    $("result").toggleAttribute("data-done", done);
-    $("cancel").disabled = false;
-    if (done) {
-      const usage = task.usage || {};
-      $("cpu-time").textContent = format.duration(usage.cpu_time_ms);
-      $("wall-time").textContent = format.duration(usage.wall_time_ms);
-      $("peak-memory").textContent = format.bytes(usage.peak_memory_bytes);
-      for (const name of Object.keys(this.#out)) {
-        $(`${name}-link`).href = api.logURL(task.task_id, name);
-        $(`${name}-link`).hidden = !(task[`${name}_bytes`] > 0);
-      }
-    }
-    this.#facts(task);
-    if (before?.status !== task.status) this.#onChange(task);
-  }
-
-  #facts(task) {
-    const facts = [
-      ["Task", task.task_id],
-      ["Language", task.language],
-      ["Created", format.clock(task.created_at)],
-      ["Attempt", task.attempt > 1 ? String(task.attempt) : ""],
-    ].filter(([, value]) => value);
-    $("facts").replaceChildren(
-      ...facts.flatMap(([name, value]) => {
-        const dt = document.createElement("dt");
-        const dd = document.createElement("dd");
-        dt.textContent = name;
-        dd.textContent = value;
-        return [dt, dd];
-      }),
-    );
-    $("facts").hidden = facts.length === 0;
-  }
+/** Brings an article to life until it is closed. */
+export function mount(article) {
+  const view = new View(article);
+  return { close: () => view.close() };
 }
 
-function figure(element, value, label) {
-  const small = document.createElement("small");
-  small.textContent = label;
-  element.replaceChildren(value, small);
+class View {
+  #article;
+  #panes = {};
+  #charts = {};
+  #stop = new AbortController();
+  #source = null;
+  #last = ""; // the last event's ID
+  #stale = new Set(); // panes that show what the server wrote, until the stream does
+  #attempt = 0; // the stream's
+  #status; // as the stream has it
+  #tries = 0; // to connect, in vain
+  #patience = 0;
+  #soon = 0;
+  #refreshing = false;
+  #again = false;
+  #skew = 0; // how far the clock here is ahead of the server's
+  #clock = 0;
+  #live = null; // { cpu, wall, memory }: what was used so far
+
+  constructor(article) {
+    this.#article = article;
+    this.#status = article.dataset.status;
+    for (const section of article.querySelectorAll("[data-pane]")) this.#panes[section.dataset.pane] = new Output(section);
+    for (const figure of article.querySelectorAll("[data-chart]")) this.#charts[figure.dataset.chart] = new Chart(figure);
+    this.#showSamples();
+    this.#enhance(this.#summary);
+    this.#listen("submit", (event) => event.target.matches("[data-cancel]") && this.#cancel(event));
+    this.#listen("click", ({ target }) => this.#copyCurl(target.closest("[data-copy-curl]")));
+    if (this.#over) return;
+    this.#clock = setInterval(() => this.#tick(this.#summary), 1_000);
+    this.#connect();
+  }
+
+  close() {
+    this.#stop.abort();
+    this.#hangUp();
+    for (const part of [...Object.values(this.#panes), ...Object.values(this.#charts)]) part.close();
+  }
+
+  get #over() {
+    return ended(this.#status);
+  }
+
+  get #summary() {
+    return this.#article.querySelector('[data-part="summary"]');
+  }
+
+  #listen(type, listener) {
+    this.#article.addEventListener(type, listener, { signal: this.#stop.signal });
+  }
+
+  // The stream.
+
+  #connect() {
+    const url = new URL(this.#article.dataset.events, location);
+    if (this.#last) url.searchParams.set("last_event_id", this.#last);
+    else this.#stale = new Set(Object.keys(this.#panes));
+    const source = (this.#source = new EventSource(url));
+    source.onopen = () => this.#connected();
+    // It tries again by itself, unless it was refused.
+    source.onerror = () => (source.readyState === EventSource.CLOSED ? this.#retry() : this.#lost());
+    const on = (type, listener) =>
+      source.addEventListener(type, ({ data, lastEventId }) => {
+        this.#tries = 0;
+        this.#last = lastEventId || this.#last;
+        listener(JSON.parse(data));
+      });
+    on("status", (event) => this.#changed(event));
+    on("stdout", (event) => this.#wrote("stdout", event));
+    on("stderr", (event) => this.#wrote("stderr", event));
+    on("usage", (event) => this.#used(event));
+    on("end", (event) => this.#end(event));
+  }
+
+  async #retry() {
+    this.#lost();
+    await this.#pause();
+    if (this.#closed || this.#over) return;
+    this.#refresh(); // which finds out whether the task is gone
+    this.#connect();
+  }
+
+  get #closed() {
+    return this.#stop.signal.aborted;
+  }
+
+  /** Waits longer each time, but not when there is a network again. */
+  #pause() {
+    const ms = Math.min(LONGEST, 1_000 * 2 ** this.#tries++) * (0.5 + Math.random() / 2);
+    return new Promise((resolve) => {
+      setTimeout(resolve, ms);
+      addEventListener("online", resolve, { once: true, signal: this.#stop.signal });
+    });
+  }
+
+  #lost() {
+    this.#patience ||= setTimeout(() => this.#notice("Connection lost. Trying again…"), PATIENCE);
+  }
+
+  #connected() {
+    clearTimeout(this.#patience);
+    this.#patience = 0;
+    this.#notice("");
+  }
+
+  #notice(text) {
+    const line = this.#article.querySelector("[data-connection]");
+    if (text) line.textContent = text;
+    line.hidden = !text;
+  }
+
+  #hangUp() {
+    this.#source?.close();
+    clearInterval(this.#clock);
+    clearTimeout(this.#patience);
+    clearTimeout(this.#soon);
+  }
+
+  #changed({ status, attempt, snapshot }) {
+    if (snapshot || (this.#attempt && attempt !== this.#attempt)) {
+      this.#stale.clear();
+      for (const part of Object.values(this.#panes)) part.clear();
+      for (const chart of Object.values(this.#charts)) chart.reset();
+      this.#live = null;
+    }
+    this.#attempt = attempt;
+    this.#status = status;
+    clearTimeout(this.#soon);
+    this.#soon = setTimeout(() => {
+      const { dataset } = this.#article;
+      if (status !== this.#summary.dataset.status || String(attempt) !== dataset.attempt) this.#refresh();
+      dataset.attempt = attempt;
+    }, SOON);
+  }
+
+  #wrote(name, { runs, end, truncated }) {
+    const pane = this.#panes[name];
+    if (this.#stale.delete(name)) pane.clear();
+    pane.append(runs);
+    pane.setBytes(end);
+    if (truncated) pane.truncated();
+  }
+
+  #used(sample) {
+    this.#sample(sample);
+    const last = this.#live ?? { cpu: 0, wall: 0, memory: 0 };
+    const passed = Math.max(0, sample.at_ms - last.wall);
+    this.#live = { cpu: last.cpu + (passed * sample.cpu_percent) / 100, wall: last.wall + passed, memory: Math.max(last.memory, sample.memory_bytes) };
+    this.#showLive(this.#summary);
+  }
+
+  #sample({ at_ms, cpu_percent, memory_bytes }) {
+    this.#charts.cpu?.add({ at_ms, value: cpu_percent });
+    this.#charts.memory?.add({ at_ms, value: memory_bytes });
+  }
+
+  #end({ status, attempt }) {
+    this.#status = status;
+    this.#attempt = attempt;
+    this.#hangUp();
+    this.#connected();
+    for (const name of this.#stale) this.#panes[name].clear();
+    for (const pane of Object.values(this.#panes)) pane.finish();
+    this.#refresh();
+  }
+
+  // What the server writes.
+
+  /** Gets the summary until it is there, and as new as what the stream said. */
+  async #refresh() {
+    this.#again = true;
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      try {
+        await this.#fetchSummary();
+      } catch {
+        this.#again = true;
+        if (!this.#closed) await this.#pause();
+      }
+    }
+    this.#refreshing = false;
+  }
+
+  async #fetchSummary() {
+    const response = await fetch(this.#article.dataset.summary, { headers: { accept: "text/html" }, cache: "no-store", signal: this.#stop.signal });
+    if (response.status === 404) return this.#gone();
+    const page = response.ok && new DOMParser().parseFromString(await response.text(), "text/html");
+    const fresh = page && page.querySelector('[data-part="summary"]');
+    if (!fresh || (this.#over && !ended(fresh.dataset.status))) throw new Error("not there yet");
+    const skew = Date.now() - Date.parse(response.headers.get("date"));
+    this.#skew = Math.abs(skew) > 2_000 ? skew : 0; // dates are in whole seconds
+    this.#swap(document.adoptNode(fresh));
+  }
+
+  #swap(fresh) {
+    const old = this.#summary;
+    const { status } = fresh.dataset;
+    const news = status !== old.dataset.status;
+    const focused = old.contains(document.activeElement) && document.activeElement;
+    const part = focused && focusable.find((name) => focused.closest(`[${name}]`));
+    this.#enhance(fresh);
+    old.replaceWith(fresh);
+    this.#article.dataset.status = status;
+    const heir = focused && (fresh.querySelector(`[${part}]`) ?? fresh.querySelector("[data-rerun], a"));
+    if (heir) (heir.querySelector("button") ?? heir).focus({ preventScroll: true });
+    if (news) this.#announce(`Task ${word(status)}. ${ended(status) ? fresh.querySelector("[data-cause]").textContent : ""}`);
+  }
+
+  #gone() {
+    this.#hangUp();
+    this.#notice("This task is gone: it is no longer kept.");
+  }
+
+  #announce(text) {
+    this.#article.querySelector("[data-announce]").textContent = text.trim();
+  }
+
+  /** Adds what only scripts can do. */
+  #enhance(summary) {
+    for (const time of summary.querySelectorAll("[data-time]")) {
+      time.textContent = clock(time.dateTime);
+      time.title = new Date(time.dateTime).toLocaleString();
+    }
+    for (const button of summary.querySelectorAll("[data-copy-curl]")) button.hidden = false;
+    this.#tick(summary);
+    if (!ended(summary.dataset.status)) this.#showLive(summary);
+  }
+
+  #tick(summary) {
+    for (const span of summary.querySelectorAll("[data-elapsed-since]")) {
+      span.textContent = elapsed(Date.now() - this.#skew - Date.parse(span.dataset.elapsedSince));
+    }
+  }
+
+  #showLive(summary) {
+    if (!this.#live) return;
+    const { cpu, wall, memory } = this.#live;
+    const words = { cpu: duration(cpu), wall: duration(wall), memory: bytes(memory) };
+    for (const [name, text] of Object.entries(words)) summary.querySelector(`[data-live="${name}"]`).textContent = text;
+  }
+
+  #showSamples() {
+    const charts = this.#article.querySelector("[data-charts]");
+    charts.hidden = false;
+    for (const sample of JSON.parse(charts.dataset.samples || "null") ?? []) this.#sample(sample);
+  }
+
+  // What the reader does.
+
+  async #cancel(event) {
+    event.preventDefault();
+    const form = event.target;
+    const button = form.querySelector("button");
+    if (button.getAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true"); // it keeps the focus
+    try {
+      const { ok, type } = await fetch(form.action, { method: "POST", redirect: "manual", signal: this.#stop.signal });
+      if (!ok && type !== "opaqueredirect") throw new Error("refused");
+      this.#announce("The task is being cancelled.");
+      this.#refresh();
+    } catch {
+      button.removeAttribute("aria-disabled");
+      say(button, "Not cancelled");
+      this.#announce("The task could not be cancelled. Try again.");
+    }
+  }
+
+  async #copyCurl(button) {
+    if (!button) return;
+    const done = await copy(button.dataset.curl);
+    say(button, done ? "Copied" : "Not copied");
+    this.#announce(done ? "The command is copied." : "The command could not be copied.");
+  }
 }
