@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/task-runner/task-runner/apps/internal/options"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,6 +73,9 @@ func TestBadArgumentsAreRefusedAtTheStart(t *testing.T) {
 		"a bad address":                          {args: []string{"--api-addr", "nowhere"}, code: 2, want: `--api-addr="nowhere" (TASKRUNNER_API_ADDR) must be HOST:PORT`},
 		"a bad address in a variable":            {env: []string{"TASKRUNNER_WEB_ADDR=nowhere"}, code: 2, want: `TASKRUNNER_WEB_ADDR="nowhere" (--web-addr) must be HOST:PORT`},
 		"an unknown executor":                    {env: []string{"TASKRUNNER_EXECUTOR=vm"}, code: 2, want: `TASKRUNNER_EXECUTOR="vm" (--executor) must be one of auto, docker, sandbox`},
+		"a secret that can be guessed":           {env: []string{"SECRET_KEY=tooshort"}, code: 2, want: "SECRET_KEY must be at least 32 bytes long"},
+		"a secret that everybody knows":          {env: []string{"SECRET_KEY=" + options.InsecureSecret}, code: 2, want: "SECRET_KEY must be at least 32 bytes long"},
+		"a secret that others would see":         {args: []string{"--secret-key=tooshort"}, code: 2, want: "not defined: --secret-key"},
 		"no concurrency":                         {args: []string{"--concurrency=0"}, code: 2, want: "must be a whole number from 1"},
 		"a negative retention":                   {args: []string{"--retention=-1h"}, code: 2, want: "must be a time"},
 		"an unknown log level":                   {args: []string{"--log-level=loud"}, code: 2, want: "must be one of debug, info, warn, error"},
@@ -103,6 +108,8 @@ func TestBadArgumentsAreRefusedAtTheStart(t *testing.T) {
 			assert.Contains(t, got.stderr, tt.want)
 			assert.Equal(t, 1, strings.Count(got.stderr, "\n"), "one line: %s", got.stderr)
 			assert.Empty(t, got.stdout)
+			assert.NotContains(t, got.stderr, "tooshort")
+			assert.NotContains(t, got.stderr, options.InsecureSecret)
 		})
 	}
 }

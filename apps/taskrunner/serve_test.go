@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -193,6 +194,46 @@ func TestServeRunsTasksAndTellsEverythingLive(t *testing.T) {
 
 	s.stop()
 	assert.Equal(t, 0, s.wait(), &s.stderr)
+}
+
+func TestSessionsOutliveTheProcessOnlyWithASecret(t *testing.T) {
+	t.Parallel()
+	needSandbox(t)
+	const secret = "0123456789abcdef0123456789abcdef"
+	cookie := func(s *service) *http.Cookie {
+		s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		res, err := s.client.PostForm(s.web+"/theme", url.Values{"theme": {"dark"}})
+		require.NoError(t, err)
+		defer res.Body.Close()
+		require.Len(t, res.Cookies(), 1)
+		return res.Cookies()[0]
+	}
+	dark := func(s *service, of *http.Cookie) bool {
+		status, page := s.do(http.MethodGet, s.web+"/", "", "Cookie", of.Name+"="+of.Value)
+		require.Equal(t, http.StatusOK, status)
+		return strings.Contains(page, `data-theme="dark"`)
+	}
+	for name, tt := range map[string]struct {
+		env  []string
+		kept bool
+	}{
+		"with one":    {[]string{noEngine, "SECRET_KEY=" + secret}, true},
+		"without one": {[]string{noEngine}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := start(t, tt.env)
+			mine := cookie(before)
+			assert.True(t, dark(before, mine))
+			before.stop()
+			require.Equal(t, 0, before.wait())
+			assert.Equal(t, tt.kept, dark(start(t, tt.env), mine))
+			for _, told := range []string{before.banner, before.stderr.String()} {
+				assert.NotContains(t, told, secret)
+				assert.NotContains(t, told, mine.Value)
+			}
+		})
+	}
 }
 
 func TestACancelEndsATaskSoon(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -158,7 +159,7 @@ func TestThePageIsServedBeforeItsBackend(t *testing.T) {
 	}
 	assert.NotContains(t, metrics, "taskrunner_queue", "the backend's figures are its own")
 	for _, host := range []string{"evil.example", "127.0.0.2"} {
-		for _, path := range []string{"/", "/api/v1/tasks", "/metrics", "/static/app.js"} {
+		for _, path := range []string{"/", "/api/v1/tasks", "/metrics", "/static/base.css"} {
 			status, _ := p.get(path, host)
 			assert.Equal(t, http.StatusMisdirectedRequest, status, "%s of %s", path, host)
 		}
@@ -184,7 +185,7 @@ func TestWithoutItsBackendThePageSaysSo(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, status)
 	assert.Contains(t, body, `"code":"unavailable"`)
 	_, metrics := p.get("/metrics", "")
-	assert.Contains(t, metrics, `taskrunner_web_backend_failures_total{reason="unreachable"} 1`)
+	assert.Contains(t, metrics, `taskrunner_web_backend_failures_total{reason="unreachable"} 2`, "of the page and the call")
 
 	for command, want := range map[string]int{"health": 0, "ready": 1} {
 		w := newWeb()
@@ -194,6 +195,34 @@ func TestWithoutItsBackendThePageSaysSo(t *testing.T) {
 		if want != 0 {
 			assert.Contains(t, stderr.String(), `"backend":"failed"`)
 		}
+	}
+}
+
+func TestEveryWebWithTheSecretKnowsASession(t *testing.T) {
+	t.Parallel()
+	api := "--backend-url=" + backend(t)
+	one, other := start(t, nil, api), start(t, nil, api)
+	one.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := one.client.PostForm(one.url+"/theme", url.Values{"theme": {"dark"}})
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusSeeOther, res.StatusCode)
+	require.Len(t, res.Cookies(), 1)
+	r, err := http.NewRequest(http.MethodGet, other.url, nil)
+	require.NoError(t, err)
+	r.AddCookie(res.Cookies()[0])
+	res, err = other.client.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	page, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	assert.Contains(t, string(page), `data-theme="dark"`)
+	assert.Empty(t, res.Cookies(), "who only looks is not given another one")
+	for _, p := range []*program{one, other} {
+		p.client.CloseIdleConnections()
+		assert.Zero(t, p.end())
+		assert.NotContains(t, p.log.String(), r.Header.Get("Cookie"))
+		assert.NotContains(t, p.log.String(), "0123456789abcdef")
 	}
 }
 
