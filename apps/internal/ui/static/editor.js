@@ -2,11 +2,16 @@
 // in, with the browser's own undo, input methods and scrolling; its text is
 // transparent, and the same text lies over it in colours. Only the lines in sight are
 // drawn, so that a long program costs no more than a short one.
+//
+// The colours are highlights and not elements: elements would move what follows them
+// by fractions of a pixel, away from the caret. A browser without highlights shows
+// the text area itself.
 
 import { comment, tokens } from "./syntax.js";
 
 const MARGIN = 20; // lines drawn above and below those in sight
 const STEP = 2_000; // characters between two places to begin at
+const MANY = 200; // lines, too many for the browser to insert them as if typed
 const LONG_LINE = 10_000; // characters, and
 const LONG_TEXT = 2_000_000; // beyond which there are no colours
 
@@ -18,6 +23,9 @@ export class Editor {
   #area;
   #pre;
   #code;
+  #shown = document.createTextNode("");
+  #ranges = []; // [highlight, range] of what is in colours
+  #gutter;
   #numbers = document.createElement("div");
   #onInput;
   #language = "";
@@ -40,7 +48,10 @@ export class Editor {
     this.#pre = root.querySelector("pre");
     this.#code = root.querySelector("code");
     this.#onInput = onInput;
-    root.querySelector(".gutter").replaceChildren(this.#numbers);
+    this.#gutter = root.querySelector(".gutter");
+    this.#gutter.replaceChildren(this.#numbers);
+    this.#code.replaceChildren(this.#shown);
+    this.#pre.tabIndex = -1; // what scrolls would else be a stop of its own
 
     const area = this.#area;
     const caret = () => this.#follow();
@@ -92,7 +103,8 @@ export class Editor {
   /** Measures again: the editor has come in sight, or its size or its font is another one. */
   refresh() {
     // A line's height is what the browser makes of it, which zoom can round.
-    this.#code.textContent = `${"\n".repeat(99)} `;
+    this.#code.style = "";
+    this.#shown.data = `${"\n".repeat(99)} `;
     this.#height = this.#code.getBoundingClientRect().height / 100;
     this.#top = parseFloat(getComputedStyle(this.#area).paddingTop);
     this.#first = 0;
@@ -119,7 +131,7 @@ export class Editor {
     longest = Math.max(longest, text.length - starts.at(-1));
 
     this.#safe.length = Math.max(1, after(this.#safe, starts[after(starts, same) - 1]));
-    this.#root.classList.toggle("live", longest <= LONG_LINE && text.length <= LONG_TEXT);
+    this.#root.classList.toggle("live", CSS.highlights && longest <= LONG_LINE && text.length <= LONG_TEXT);
     this.#root.style.setProperty("--digits", String(starts.length).length);
     this.#follow();
     this.#redraw();
@@ -146,7 +158,7 @@ export class Editor {
   #draw() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    const { scrollTop, scrollLeft, clientWidth, clientHeight } = this.#area;
+    const { scrollTop, scrollLeft, scrollWidth, scrollHeight, clientWidth, clientHeight } = this.#area;
     if (!this.#height || !clientHeight) return; // out of sight
 
     const end = this.#starts.length - 1;
@@ -155,35 +167,46 @@ export class Editor {
     if (first < this.#first || last > this.#last) {
       this.#first = Math.max(0, first - MARGIN);
       this.#last = Math.min(end, last + MARGIN);
-      this.#code.replaceChildren(...(this.#root.classList.contains("live") ? this.#colours() : []));
+      this.#colour();
       this.#numbers.replaceChildren(...this.#numbered());
     }
-    const y = this.#first * this.#height - scrollTop;
-    this.#code.style.transform = `translate(${-scrollLeft}px, ${y}px)`;
-    this.#numbers.style.transform = `translateY(${y}px)`;
-    this.#pre.style.width = `${clientWidth}px`; // and not over the scrollbars
-    this.#pre.style.height = `${clientHeight}px`;
+    // The same to scroll in, and the same place in it: the browser then rounds alike.
+    for (const [box, content] of [[this.#pre, this.#code], [this.#gutter, this.#numbers]]) {
+      content.style.paddingTop = `${this.#first * this.#height}px`;
+      content.style.height = `${scrollHeight}px`;
+      box.style.height = `${clientHeight}px`; // and not over the scrollbars
+    }
+    this.#code.style.width = `${scrollWidth}px`;
+    this.#pre.style.width = `${clientWidth}px`;
+    this.#pre.scrollTo(scrollLeft, scrollTop);
+    this.#gutter.scrollTo(0, scrollTop);
   }
 
-  /** The lines from #first to #last as nodes. */
-  #colours() {
+  /** Shows the lines from #first to #last in colours. */
+  #colour() {
+    for (const [highlight, range] of this.#ranges) highlight.delete(range);
+    this.#ranges = [];
+    const live = this.#root.classList.contains("live");
     const text = this.#text;
     const from = this.#starts[this.#first];
-    const to = this.#starts[this.#last + 1] ?? text.length;
-    const nodes = [];
+    const to = live ? (this.#starts[this.#last + 1] ?? text.length) : from;
+    const node = this.#shown;
+    node.data = text.slice(from, to);
     let at = this.#safe[after(this.#safe, from) - 1];
     while (at < to) {
       for (const [kind, piece] of tokens(text, this.#language, at, Math.min(to, at + 10 * STEP))) {
-        const start = at;
+        const start = Math.max(0, at - from);
         at += piece.length;
-        if (at > from) {
-          const shown = text.slice(Math.max(start, from), Math.min(at, to));
-          nodes.push(kind ? span(`syn-${kind}`, shown) : shown);
+        const end = Math.min(at, to) - from;
+        if (kind && end > 0) {
+          const range = new StaticRange({ startContainer: node, startOffset: start, endContainer: node, endOffset: end });
+          const highlight = highlightOf(kind);
+          highlight.add(range);
+          this.#ranges.push([highlight, range]);
         }
         if (!kind && piece.endsWith("\n") && at >= this.#safe.at(-1) + STEP && at < text.length) this.#safe.push(at);
       }
     }
-    return nodes;
   }
 
   #numbered() {
@@ -192,7 +215,7 @@ export class Editor {
     const number = `${current + 1}\n`;
     return [
       range(this.#first, current),
-      current === this.#current ? span("current", number) : number,
+      current === this.#current ? strong(number) : number,
       range(current + 1, this.#last + 1),
     ];
   }
@@ -236,16 +259,16 @@ export class Editor {
 
   /**
    * Puts text in the place of what is between from and to, and selects a part of the
-   * result. execCommand is the one way that the browser's own undo knows of.
+   * result. execCommand is the one way that the browser's own undo knows of; but it
+   * takes seconds for hundreds of lines, which are therefore changed without.
    */
   #insert(text, from, to, start = from + text.length, end = start) {
     const area = this.#area;
     area.setSelectionRange(from, to);
-    if (text || from < to) {
-      if (!document.execCommand(text ? "insertText" : "delete", false, text)) {
-        area.setRangeText(text, from, to, "end");
-        area.dispatchEvent(new Event("input", { bubbles: true }));
-      }
+    const few = text.split("\n", MANY).length < MANY;
+    if ((text || from < to) && !(few && document.execCommand(text ? "insertText" : "delete", false, text))) {
+      area.setRangeText(text, from, to, "end");
+      area.dispatchEvent(new Event("input", { bubbles: true }));
     }
     area.setSelectionRange(start, end);
     return true;
@@ -336,9 +359,16 @@ function after(numbers, n) {
   return low;
 }
 
-function span(name, text) {
+/** The highlight of a kind of token, which all editors share. */
+function highlightOf(kind) {
+  const name = `syn-${kind}`;
+  if (!CSS.highlights.has(name)) CSS.highlights.set(name, new Highlight());
+  return CSS.highlights.get(name);
+}
+
+function strong(text) {
   const node = document.createElement("span");
-  node.className = name;
+  node.className = "current";
   node.textContent = text;
   return node;
 }

@@ -113,8 +113,10 @@ export class Files {
     const input = element("input", "", { "aria-label": "File name", spellcheck: "false", autocapitalize: "off" });
     input.value = path.value;
     input.style.width = `${Math.max(12, path.value.length + 3)}ch`;
+    let finished = false;
     const finish = (keep) => {
-      if (!input.isConnected) return;
+      if (finished) return; // taking the input away takes its focus away
+      finished = true;
       const focused = document.activeElement === input;
       const name = input.value.trim();
       const free = !this.#files.some((other) => other !== file && other.path.value === name);

@@ -23,7 +23,7 @@ const single = ["string", quoted("'")];
 const character = ["string", r`'(?:\\[^\n']?[^\n']{0,8}|[^'\\\n])'`];
 const backticks = ["string", across("`")];
 const heredoc = ["string", r`<<[-~<]?\s?(?<q>['"]?)(?<end>[A-Z_]\w*)\k<q>[^]*?(?:\n[ \t]*\k<end>\b|$)`];
-const decorator = ["name", r`@[A-Za-z_][\w.]*`];
+const decorator = ["function", r`@[A-Za-z_][\w.]*`];
 const regexp = [
   "string",
   r`(?<=(?:^|[-+*%=(,:[!&|?{};<>~^\n]|\b(?:return|typeof|case|if|unless|and|or|when|split))[ \t]*)/(?![/*=? ])` +
@@ -33,7 +33,7 @@ const regexp = [
 const c =
   "abstract as async auto await base bool boolean break byte case catch char class const constexpr continue crate " +
   "decimal default defer delegate delete do double dyn else enum event explicit export extends extern false final finally fixed " +
-  "float fn for foreach friend from function goto if impl implements import in inline instanceof int interface internal is let lock " +
+  "float fn for foreach friend function goto if impl implements import in inline instanceof int interface internal is let lock " +
   "long loop match mod move mut namespace native new noexcept null nullptr object operator out override package params private " +
   "protected pub public readonly record ref register return sealed self short signed sizeof static str string struct super " +
   "switch synchronized template this throw throws trait transient true try type typedef typename typeof union unsafe unsigned use " +
@@ -66,7 +66,7 @@ const families = [
   {
     names: "bash shell sh zsh ksh ash dash busybox",
     line: "#",
-    rules: [hash, heredoc, ["name", r`\$(?:\w+|\{[^}\n]*\}?|[@*#?!$-])`], ["string", across('"')], ["string", "'[^']*'?"]],
+    rules: [hash, heredoc, ["string", across('"')], ["string", "'[^']*'?"]],
     keywords:
       "alias break case cd continue declare do done echo elif else esac eval exec exit export false fi for function if in local " +
       "printf read readonly return set shift source test then time trap true unset until wait while",
@@ -83,13 +83,13 @@ const families = [
   {
     names: "c h cc cpp cxx hpp c++ gcc clang java rust rs c# cs csharp kotlin kt swift scala dart zig d",
     line: "//",
-    rules: [slashes, block, double, character, ["name", r`#!?\[[^\]\n]*\]?`], ["keyword", atLineStart + r`[ \t]*#[ \t]*\w+`], decorator],
+    rules: [slashes, block, double, character, ["function", r`#!?\[[^\]\n]*\]?`], ["keyword", atLineStart + r`[ \t]*#[ \t]*\w+`], decorator],
     keywords: c,
   },
   {
     names: "php",
     line: "//",
-    rules: [slashes, block, hash, heredoc, double, single, ["name", r`\$\w+`], ["keyword", r`<\?php|\?>`]],
+    rules: [slashes, block, hash, heredoc, double, single, ["keyword", r`<\?php|\?>`]],
     keywords: c + " array and or echo elseif endif endwhile endfor endforeach global include isset print require require_once unset xor",
   },
   {
@@ -97,7 +97,7 @@ const families = [
     line: "#",
     rules: [
       ["comment", atLineStart + until("=begin", r`\n=end`)],
-      hash, heredoc, double, single, backticks, regexp, ["name", r`(?:@@?|\$|(?<!:):)[A-Za-z_]\w*`],
+      hash, heredoc, double, single, backticks, regexp,
     ],
     keywords:
       "alias and attr_accessor attr_reader begin break case class def do else elsif end ensure extend false for if in include loop " +
@@ -108,7 +108,6 @@ const families = [
     names: "perl pl pm",
     line: "#",
     rules: [
-      ["name", r`\$#?\w+|[@%]\w+`],
       ["comment", atLineStart + until("=[a-z]", r`\n=cut`)],
       hash, heredoc, double, single, backticks, regexp,
     ],
@@ -126,12 +125,6 @@ const families = [
       "distinct drop else end exists false foreign from full group having if in index inner insert integer into is join key left " +
       "like limit not null offset on or order outer primary references returning right rollback select set table text then true " +
       "union unique update using values varchar view when where with",
-  },
-  {
-    names: "lua",
-    line: "--",
-    rules: [["comment", until(r`--\[\[`, r`\]\]`)], ["comment", "--[^\n]*"], ["string", until(r`\[\[`, r`\]\]`)], double, single],
-    keywords: "and break do else elseif end false for function goto if in local nil not or repeat return then true until while",
   },
 ];
 
@@ -180,7 +173,7 @@ const beforeName = /^(?:def|fn|func|function|sub|class)$/;
 
 /**
  * Returns the text in pieces, [kind, text], one after the other and with nothing left
- * out. A kind is comment, string, number, keyword, function, name, operator or "".
+ * out. A kind is comment, string, number, keyword, function, operator or "".
  *
  * from must be where a piece of the same text begins; pieces are returned until one
  * ends at or after to. A piece of kind "" never goes on after the end of a line.
@@ -200,11 +193,11 @@ export function tokens(text, language, from = 0, to = text.length) {
     if (kind === "word") {
       const follows = named;
       named = false;
-      if (words.has(fold ? piece.toLowerCase() : piece)) {
+      // A variable or a member may have any name.
+      if (words.has(fold ? piece.toLowerCase() : piece) && !/[.$@]/.test(text[at - 1])) {
         kind = "keyword";
         named = beforeName.test(piece);
-      } else if (follows || opens(text, pattern.lastIndex)) kind = "function";
-      else kind = /^[A-Z]/.test(piece) ? "name" : "";
+      } else kind = follows || opens(text, pattern.lastIndex) ? "function" : "";
     }
     if (kind === last?.[0] && !lineEnds) last[1] += piece;
     else pieces.push((last = [kind, piece]));
