@@ -71,7 +71,7 @@ func before(t testing.TB, url string, changes ...func(*ui.BackendConfig)) *site 
 }
 
 // beforeHandler serves the web interface before a backend that is h.
-func beforeHandler(t *testing.T, h http.HandlerFunc) *site {
+func beforeHandler(t testing.TB, h http.HandlerFunc) *site {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
@@ -192,7 +192,7 @@ func (s *service) kill() { _ = s.srv.Close() }
 
 // reader reads a stream of events.
 type reader struct {
-	t      *testing.T
+	t      testing.TB
 	lines  *bufio.Reader
 	lastID string
 }

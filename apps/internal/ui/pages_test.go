@@ -194,7 +194,7 @@ func TestATasksPageHasEverything(t *testing.T) {
 		`<span class="fg1">red</span> &lt;script&gt;alert(1)&lt;/script&gt;`, "oops", "Exited with code 3.", `data-status="failed"`,
 		`<span class="syn-number">1</span>`, `class="syn-string">&#34;&lt;script&gt;&#34;`, "&lt;/pre&gt;&lt;script&gt;",
 		`action="` + page + `/rerun"`, `href="/?from=` + strings.TrimPrefix(page, "/tasks/") + `"`,
-		`&#34;cpu_percent&#34;:50`, `data-curl="curl -s http://127.0.0.1`, `/logs/stdout" download=`,
+		`&#34;cpu_percent&#34;:50`, `data-command="curl -s http://127.0.0.1`, `/logs/stdout" download=`,
 	} {
 		assert.Contains(t, r.body, want)
 	}

@@ -289,7 +289,7 @@ class View {
 
   async #copyCurl(button) {
     if (!button) return;
-    const done = await copy(button.dataset.curl);
+    const done = await copy(button.dataset.command);
     say(button, done ? "Copied" : "Not copied");
     this.#announce(done ? "The command is copied." : "The command could not be copied.");
   }
