@@ -28,6 +28,7 @@ export class Editor {
   #gutter;
   #numbers = document.createElement("div");
   #onInput;
+  #resized = new ResizeObserver(() => this.refresh());
   #language = "";
 
   #text = "";
@@ -66,7 +67,8 @@ export class Editor {
       document.removeEventListener("selectionchange", caret);
       this.#leaving = false;
     });
-    new ResizeObserver(() => this.refresh()).observe(area);
+    if (document.activeElement === area) document.addEventListener("selectionchange", caret);
+    this.#resized.observe(area);
     this.#read();
     this.refresh();
   }
@@ -110,6 +112,15 @@ export class Editor {
     this.#first = 0;
     this.#last = -1;
     this.#draw();
+  }
+
+  /** Lets go of everything outside the editor's own elements. */
+  close() {
+    this.#area.blur();
+    this.#resized.disconnect();
+    cancelAnimationFrame(this.#frame);
+    for (const [highlight, range] of this.#ranges) highlight.delete(range);
+    this.#ranges = [];
   }
 
   // What is drawn.

@@ -47,10 +47,7 @@ export class Files {
   }
 
   set all(list) {
-    for (const { section, tab } of this.#files) {
-      section.remove();
-      tab.remove();
-    }
+    this.#files.forEach(discard);
     this.#files = [];
     for (const { path, content } of list) this.#append(path, content);
     this.#arrange();
@@ -194,8 +191,7 @@ export class Files {
     if (file.editor.value.trim() && !confirm(`Remove ${file.path.value} and what is in it?`)) return;
     const at = this.#files.indexOf(file);
     this.#files.splice(at, 1);
-    file.section.remove();
-    file.tab.remove();
+    discard(file);
     this.#arrange();
     if (file === this.#selected) this.select(this.#files[Math.min(at, this.#files.length - 1)]);
     this.#selected.button.focus();
@@ -233,6 +229,12 @@ export class Files {
     else return;
     event.preventDefault();
   }
+}
+
+function discard({ editor, section, tab }) {
+  editor.close();
+  section.remove();
+  tab.remove();
 }
 
 function element(name, className, attributes, text = "") {

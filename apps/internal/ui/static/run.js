@@ -39,6 +39,7 @@ function languageChanged() {
   if (pristine()) showSample();
   else if (source && choices().some(({ dataset }) => dataset.source === files.main.path.value)) files.main.path.value = source;
   files.language = language.value;
+  changed();
 }
 
 function resetToSample() {
@@ -148,7 +149,6 @@ function showErrors(errors) {
 // Running.
 
 let busy = false;
-let shown = 0; // runs so far
 let view = null;
 
 async function run() {
@@ -163,7 +163,7 @@ async function run() {
   try {
     keepDraft();
     const { url } = await submit();
-    await show(url, ++shown);
+    await show(url);
   } catch (problem) {
     showErrors(problem.errors ?? [{ field: "", message: problem.message }]);
   } finally {
@@ -196,29 +196,18 @@ async function ask(...request) {
 }
 
 /** Shows a task beside the program: what its own page has. */
-async function show(url, number) {
+async function show(url) {
   const [response, { mount }] = await Promise.all([ask(url, { headers: { accept: "text/html" } }), import("./task.js")]);
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const article = page.querySelector("article[data-task]");
-  if (number !== shown) return;
   if (!article) {
     location.assign(url);
     return;
   }
   view?.close();
-  result.replaceChildren(link(url), document.adoptNode(article));
+  result.replaceChildren(document.adoptNode(article));
   view = mount(article);
   if (NARROW.matches) result.scrollIntoView({ behavior: CALM.matches ? "auto" : "smooth" });
-}
-
-function link(url) {
-  const line = document.createElement("p");
-  line.className = "permalink quiet";
-  const anchor = document.createElement("a");
-  anchor.href = url;
-  anchor.textContent = "Open this task on its own page";
-  line.append(anchor);
-  return line;
 }
 
 // Files that are dropped on the form.
@@ -320,7 +309,8 @@ options.addEventListener("click", ({ target }) => {
 reset?.addEventListener("click", resetToSample);
 addEventListener("pagehide", keepDraft);
 
-if (kept) restoreDraft();
+// A form that came back with errors is newer than any draft.
+if (kept && lines().every(({ hidden }) => hidden)) restoreDraft();
 files.language = language.value;
 if (reset) {
   reset.hidden = false;
