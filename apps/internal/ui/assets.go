@@ -2,11 +2,13 @@ package ui
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"fmt"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -26,8 +28,18 @@ var contentTypes = map[string]string{
 type assets map[string]asset
 
 type asset struct {
-	body              []byte
-	contentType, etag string
+	contentType   string
+	plain, zipped encoded
+}
+
+// encoded is a file in one encoding.
+type encoded struct {
+	content []byte
+	etag    string
+}
+
+func encode(content []byte) encoded {
+	return encoded{content, fmt.Sprintf(`"%.16x"`, sha256.Sum256(content))}
 }
 
 func loadAssets() (assets, error) {
@@ -37,7 +49,7 @@ func loadAssets() (assets, error) {
 	}
 	all := make(assets, len(entries))
 	for _, entry := range entries {
-		body, err := staticFiles.ReadFile("static/" + entry.Name())
+		content, err := staticFiles.ReadFile("static/" + entry.Name())
 		if err != nil {
 			return nil, err
 		}
@@ -45,9 +57,28 @@ func loadAssets() (assets, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s has no content type", entry.Name())
 		}
-		all[entry.Name()] = asset{body, contentType, fmt.Sprintf(`"%.16x"`, sha256.Sum256(body))}
+		zipped, err := zip(content)
+		if err != nil {
+			return nil, fmt.Errorf("compressing %s: %w", entry.Name(), err)
+		}
+		all[entry.Name()] = asset{contentType, encode(content), encode(zipped)}
 	}
 	return all, nil
+}
+
+func zip(content []byte) ([]byte, error) {
+	var zipped bytes.Buffer
+	w, err := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(content); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return zipped.Bytes(), nil
 }
 
 func (all assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -56,8 +87,27 @@ func (all assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	w.Header().Set("Content-Type", a.contentType)
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("ETag", a.etag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+	h := w.Header()
+	h.Set("Content-Type", a.contentType)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Vary", "Accept-Encoding")
+	b := a.plain
+	if takesGzip(r.Header.Get("Accept-Encoding")) {
+		b = a.zipped
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("ETag", b.etag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b.content))
+}
+
+// takesGzip reports whether an Accept-Encoding names gzip, and not with a weight of 0.
+func takesGzip(accept string) bool {
+	for coding := range strings.SplitSeq(accept, ",") {
+		name, weight, weighed := strings.Cut(coding, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			_, q, _ := strings.Cut(weight, "=")
+			return !weighed || strings.Trim(q, " 0.") != ""
+		}
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package ui_test
 
 import (
 	"bufio"
+	"compress/gzip"
 	"io"
 	"io/fs"
 	"net/http"
@@ -173,6 +174,25 @@ func TestStaticFilesAreAskedForAgainAndNotSentAgain(t *testing.T) {
 	assert.Equal(t, "text/javascript; charset=utf-8", first.Header().Get("Content-Type"))
 	assert.Equal(t, "no-cache", first.Header().Get("Cache-Control"))
 	assert.Equal(t, 304, get(t, h, "/static/run.js", "If-None-Match", first.Header().Get("ETag")).Code)
+}
+
+func TestStaticFilesAreCompressedForThoseWhoTakeIt(t *testing.T) {
+	t.Parallel()
+	h := newUI(t, echo)
+	for accept, want := range map[string]string{
+		"": "", "gzip": "gzip", "deflate, GZIP;q=0.5, br": "gzip", "gzip;q=0": "", "gzip; q=0.000": "", "br": "", "x-gzip": "", "identity": "",
+	} {
+		w := get(t, h, "/static/run.js", "Accept-Encoding", accept)
+		assert.Equal(t, want, w.Header().Get("Content-Encoding"), accept)
+		assert.Equal(t, "Accept-Encoding", w.Header().Get("Vary"))
+	}
+	plain, zipped := get(t, h, "/static/run.js"), get(t, h, "/static/run.js", "Accept-Encoding", "gzip")
+	assert.NotEqual(t, plain.Header().Get("ETag"), zipped.Header().Get("ETag"))
+	unzip, err := gzip.NewReader(zipped.Body)
+	require.NoError(t, err)
+	content, err := io.ReadAll(unzip)
+	require.NoError(t, err)
+	assert.Equal(t, plain.Body.String(), string(content))
 }
 
 func TestAnAPIIsRequired(t *testing.T) {
