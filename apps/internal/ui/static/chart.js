@@ -137,7 +137,7 @@ export class Chart {
         svg("text", { x: x0 - 6, y: half + 4, class: "y" }, words(this.#limit / 2)),
         svg("line", { class: "limit", x1: x0, x2: x1, y1: y, y2: y }),
         svg("text", { x: x0 - 6, y: y + 4, class: "y" }, words(this.#limit)),
-        svg("text", { x: x1, y: y + 13, class: "y" }, "limit"),
+        svg("text", { x: x1, y: y - 5, class: "y" }, "limit"),
       );
     }
     const total = this.#span / 1000;

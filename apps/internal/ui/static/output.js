@@ -8,9 +8,9 @@
 
 import { bytes } from "./format.js";
 
-const KEEP = 2_000_000; // the weight that stays on the page
-const CHUNK = 8_192; // the weight of a chunk, which may become twice that for a line's end
-const WAIT = 262_144; // the weight that waits for a frame, at most
+const KEEP = 2_000_000; // the weight that stays on the page, and that waits for it
+const FRAME = 65_536; // the weight that a frame draws
+const CHUNK = 4_096; // the weight of a chunk, which may become twice that for a line's end
 const LINE = 16; // the weight of a line
 const SPAN = 32; // the weight of a span
 const MOST = 2_000; // matches
@@ -21,6 +21,8 @@ const COLUMNS = 100; // its letters, where nothing was laid out yet
 const colours = Array.from({ length: 16 }, (_, i) => [`fg${i}`, `bg${i}`]).flat();
 const classes = new Set([...colours, "b", "d", "i", "u", "s", "r", "ctl"]);
 const looks = new Map([["", ""]]);
+
+const weigh = ([text]) => text.length + SPAN;
 
 /** The classes of a run that are known. */
 function lookOf(list = "") {
@@ -69,8 +71,10 @@ export class Output {
   #pre;
   #chunks = []; // { div, weight, lines, look, full, matches }, oldest first
   #weight = 0; // of all chunks
-  #pending = []; // runs that came since the last frame; "\r" only as the first one
+  #pending = []; // runs that wait for a frame; "\r" only as the first one
+  #next = 0; // the first of them
   #waiting = 0; // their weight
+  #truncated = false; // nothing follows what waits, though the program writes more
   #erase = false; // what is on the page goes with the next frame
   #frame = 0;
   #following = false;
@@ -90,7 +94,7 @@ export class Output {
     const runs = [...this.#pre.childNodes].map((node) => [node.textContent, node.className]);
     this.#erase = true;
     this.#add(runs);
-    this.#draw();
+    this.#draw(KEEP);
     this.#listen();
     this.#follow(!this.done);
     this.#resized.observe(this.#pre);
@@ -107,7 +111,7 @@ export class Output {
 
   /** The text that is here. */
   get text() {
-    this.#draw();
+    this.#draw(KEEP);
     return this.#pre.textContent;
   }
 
@@ -117,14 +121,15 @@ export class Output {
 
   /** Nothing more comes. */
   finish() {
-    this.#draw();
+    this.#draw(FRAME);
     this.#pre.dataset.done = "";
   }
 
   /** Begins anew, without an empty moment if something follows at once. */
   clear() {
     this.#pending = [];
-    this.#waiting = 0;
+    this.#next = this.#waiting = 0;
+    this.#truncated = false;
     this.#erase = true;
     this.#pre.removeAttribute("data-done");
     this.#find("truncated").hidden = true;
@@ -136,19 +141,31 @@ export class Output {
     this.#find("bytes").textContent = n ? bytes(n) : "";
   }
 
-  /** Nothing more comes live, though the program writes more. */
+  /** Nothing more is shown live, though the program writes more. */
   truncated() {
-    this.#tell("Only the beginning is shown live.");
+    this.#truncated = true;
+    this.#later();
   }
 
   append(runs) {
     this.#add(runs);
-    // A hidden tab draws no frames.
-    if (this.#waiting > WAIT) this.#draw();
+    if (this.#waiting > KEEP) {
+      // Frames are too slow, or a hidden tab has none.
+      let first = this.#next;
+      while (this.#waiting > KEEP) this.#waiting -= weigh(this.#pending[first++]);
+      this.#pending = this.#pending.slice(first);
+      this.#next = 0;
+      this.#erase = true;
+      this.#cut();
+    }
     this.#later();
   }
 
   #find = (name) => this.#section.querySelector(`[data-${name}]`);
+
+  #cut() {
+    this.#tell("Only the last part is shown.");
+  }
 
   #tell(text) {
     this.#find("truncated-text").textContent = text;
@@ -158,7 +175,7 @@ export class Output {
   // From the stream to the page.
 
   #later() {
-    this.#frame ||= requestAnimationFrame(() => this.#draw());
+    this.#frame ||= requestAnimationFrame(() => this.#draw(FRAME));
   }
 
   #add(runs) {
@@ -170,50 +187,53 @@ export class Output {
 
   #pend(run) {
     this.#pending.push(run);
-    this.#waiting += run[0].length + SPAN;
-  }
-
-  #unpend() {
-    const run = this.#pending.pop();
-    this.#waiting -= run[0].length + SPAN;
-    return run;
+    this.#waiting += weigh(run);
   }
 
   /** Forgets the last line of what is pending, which may have begun on the page. */
   #restartPending() {
-    while (this.#pending.length) {
-      const [text, look] = this.#unpend();
-      const end = text.lastIndexOf("\n") + 1;
-      if (end) return this.#pend([text.slice(0, end), look]);
+    while (this.#pending.length > this.#next) {
+      const run = this.#pending.pop();
+      this.#waiting -= weigh(run);
+      const end = run[0].lastIndexOf("\n") + 1;
+      if (end) return this.#pend([run[0].slice(0, end), run[1]]);
     }
     this.#pend(["\r", ""]);
   }
 
-  #draw() {
+  #draw(most) {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
+    if (this.#erase) {
+      this.#drop(this.#chunks.length);
+      this.#pre.replaceChildren();
+      this.#erase = false;
+    }
     const changed = new Set();
-    if (this.#erase) this.#drop(this.#chunks.length);
-    if (this.#erase) this.#pre.replaceChildren();
-    this.#erase = false;
-    for (const [text, look] of this.#pending) {
+    for (const least = this.#waiting - most; this.#waiting > Math.max(0, least); this.#next++) {
+      const run = this.#pending[this.#next];
+      const [text, look] = run;
+      this.#waiting -= weigh(run);
       if (text === "\r") this.#restart(changed);
       else this.#write(text, look, changed);
     }
-    this.#pending = [];
-    this.#waiting = 0;
+    if (!this.#waiting) {
+      this.#pending = [];
+      this.#next = 0;
+      if (this.#truncated) this.#tell("Only the beginning is shown live.");
+      this.#truncated = false;
+    }
     let excess = 0;
     for (let weight = this.#weight; weight > KEEP; excess++) weight -= this.#chunks[excess].weight;
     if (excess) {
       this.#drop(excess);
-      this.#tell("Only the last part is shown.");
+      this.#cut();
     }
-    for (const chunk of changed) this.#scan(chunk);
+    for (const chunk of changed) if (chunk.div.isConnected) this.#scan(chunk);
     if (changed.size) this.#count();
-    if (document.hidden) this.#later(); // once it is seen again
-    else this.#stick();
+    this.#stick();
     // What came into sight may turn out to have another height than was thought.
-    if (changed.size && this.#following) this.#later();
+    if (this.#waiting || (changed.size && this.#following)) this.#later();
   }
 
   #drop(count) {
@@ -259,8 +279,8 @@ export class Output {
           chunk.lines++;
         }
         chunk.full = chunk.weight >= (line === end ? CHUNK : 2 * CHUNK);
-        chunk.div.classList.toggle("cut", chunk.full && line !== end);
       }
+      chunk.div.classList.toggle("cut", chunk.full && text[at - 1] !== "\n");
       this.#put(chunk, text.slice(from, at), look);
       this.#weight += chunk.weight - before;
       changed.add(chunk);
@@ -409,7 +429,6 @@ export class Output {
 
   /** Goes to the next match, or to the one before. */
   #go(step) {
-    this.#draw();
     if (!this.#matches) return;
     const chunks = this.#chunks;
     let { chunk, index } = this.#at ?? { chunk: chunks[0], index: step > 0 ? -1 : 0 };
