@@ -1,27 +1,46 @@
 package ui
 
 import (
-	"encoding/json"
 	"fmt"
 	"image/color"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/ansi/parser"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // run is a piece of text that looks one way.
 type run struct{ Text, Class string }
 
 // MarshalJSON returns ["text"] or ["text","class class"], as the scripts read it.
-func (r run) MarshalJSON() ([]byte, error) {
-	if r.Class == "" {
-		return json.Marshal([1]string{r.Text})
+func (r run) MarshalJSON() ([]byte, error) { return r.append(nil), nil }
+
+func (r run) append(b []byte) []byte {
+	b, _ = jsontext.AppendQuote(append(b, '['), r.Text) // what is no character is U+FFFD
+	if r.Class != "" {
+		b = append(append(append(b, `,"`...), r.Class...), '"')
 	}
-	return json.Marshal([2]string{r.Text, r.Class})
+	return append(b, ']')
+}
+
+// styled are runs that are encoded together, in a fraction of the time.
+type styled []run
+
+// MarshalJSON implements json.Marshaler.
+func (s styled) MarshalJSON() ([]byte, error) {
+	b := []byte{'['}
+	for i, r := range s {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = r.append(b)
+	}
+	return append(b, ']'), nil
 }
 
 // terminal turns what a program writes to its terminal into runs. Their classes are
@@ -384,11 +403,12 @@ func (s *style) paint(n int, c color.Color) {
 	switch c := c.(type) {
 	case nil:
 		return
+	case ansi.IndexedColor:
+		number = 1 + uint8(ansi.Convert16(c))
 	case color.RGBA:
-		c.A = 0xff // the library counts on it
-		number = 1 + uint8(ansi.Convert16(c))
-	case color.CMYK, ansi.IndexedColor:
-		number = 1 + uint8(ansi.Convert16(c))
+		number = nearest(c.R, c.G, c.B)
+	case color.CMYK:
+		number = nearest(color.CMYKToRGB(c.C, c.M, c.Y, c.K))
 	}
 	switch n {
 	case 38:
@@ -396,6 +416,22 @@ func (s *style) paint(n int, c color.Color) {
 	case 48:
 		s.bg = number
 	}
+}
+
+// found has the nearest colours found so far, by the upper half of each part: to find one
+// takes as long as hundreds of bytes do, and each letter may have another.
+var found [1 << 12]atomic.Uint32
+
+// nearest returns the number of the nearest colour, and 1.
+func nearest(r, g, b uint8) uint8 {
+	at := &found[int(r>>4)<<8|int(g>>4)<<4|int(b>>4)]
+	number := at.Load()
+	if number == 0 {
+		full := func(part uint8) uint8 { return part&0xf0 | part>>4 }
+		number = 1 + uint32(ansi.Convert16(ansi.RGBColor{R: full(r), G: full(g), B: full(b)}))
+		at.Store(number)
+	}
+	return uint8(number)
 }
 
 // set does what one parameter says.
