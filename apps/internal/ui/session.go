@@ -100,7 +100,7 @@ func (s *sessions) save(w http.ResponseWriter, r *http.Request, current session)
 	if err != nil { // a session that is too long, which none of ours is
 		return
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: on one machine there is no TLS
 		Name: sessionCookie, Value: value, Path: "/", MaxAge: int(sessionAge / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r),
 	})

@@ -223,8 +223,8 @@ func TestAnOwnerTellsNothingOfTheSession(t *testing.T) {
 	assert.Empty(t, s.owner(session{}), "who has submitted nothing shares nothing with others like that")
 }
 
-// chosen returns the answer to a form.
-func chosen(t *testing.T, s *sessions, cookie string, form url.Values) *http.Response {
+// chosen returns the answer to a form, and its cookies.
+func chosen(t *testing.T, s *sessions, cookie string, form url.Values) (*httptest.ResponseRecorder, []*http.Cookie) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/theme", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -233,7 +233,7 @@ func chosen(t *testing.T, s *sessions, cookie string, form url.Values) *http.Res
 	}
 	w := httptest.NewRecorder()
 	(&handler{sessions: s}).setTheme(w, r)
-	return w.Result()
+	return w, w.Result().Cookies()
 }
 
 func TestAThemeIsRememberedAndNothingElseForgotten(t *testing.T) {
@@ -242,16 +242,16 @@ func TestAThemeIsRememberedAndNothingElseForgotten(t *testing.T) {
 	id := s.begin(session{}).ID
 	cookie := saved(t, s, with(), session{ID: id}).Value
 	for choice, want := range map[string]string{"light": "light", "dark": "dark", "system": ""} {
-		res := chosen(t, s, cookie, url.Values{"theme": {choice}, "back": {"/tasks?mine=1"}})
-		assert.Equal(t, http.StatusSeeOther, res.StatusCode)
-		assert.Equal(t, "/tasks?mine=1", res.Header.Get("Location"))
-		require.Len(t, res.Cookies(), 1)
-		assert.Equal(t, session{ID: id, Theme: want}, s.of(with(res.Cookies()[0].Value)))
+		res, cookies := chosen(t, s, cookie, url.Values{"theme": {choice}, "back": {"/tasks?mine=1"}})
+		assert.Equal(t, http.StatusSeeOther, res.Code)
+		assert.Equal(t, "/tasks?mine=1", res.Header().Get("Location"))
+		require.Len(t, cookies, 1)
+		assert.Equal(t, session{ID: id, Theme: want}, s.of(with(cookies[0].Value)))
 	}
-	res := chosen(t, s, "", url.Values{"theme": {"dark"}})
-	assert.Equal(t, "/", res.Header.Get("Location"))
-	require.Len(t, res.Cookies(), 1)
-	assert.Equal(t, session{Theme: "dark"}, s.of(with(res.Cookies()[0].Value)), "a theme needs no ID")
+	res, cookies := chosen(t, s, "", url.Values{"theme": {"dark"}})
+	assert.Equal(t, "/", res.Header().Get("Location"))
+	require.Len(t, cookies, 1)
+	assert.Equal(t, session{Theme: "dark"}, s.of(with(cookies[0].Value)), "a theme needs no ID")
 }
 
 func TestAThemeThatThereIsNotChangesNothing(t *testing.T) {
@@ -265,10 +265,10 @@ func TestAThemeThatThereIsNotChangesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			res := chosen(t, sessionsOf(t, testSecret), "", form)
-			assert.Equal(t, http.StatusBadRequest, res.StatusCode)
-			assert.Empty(t, res.Cookies())
-			assert.Equal(t, "text/plain; charset=utf-8", res.Header.Get("Content-Type"))
+			res, cookies := chosen(t, sessionsOf(t, testSecret), "", form)
+			assert.Equal(t, http.StatusBadRequest, res.Code)
+			assert.Empty(t, cookies)
+			assert.Equal(t, "text/plain; charset=utf-8", res.Header().Get("Content-Type"))
 		})
 	}
 }
