@@ -124,7 +124,7 @@ func TestWhatIsWrongStandsAtItsField(t *testing.T) {
 	}{
 		"a limit that is no number":      {program("timeout", "soon"), []string{at("timeout", "must be a number, such as 30"), `value="soon"`, "<details class=\"options\" id=\"options\" open>"}},
 		"a limit that no number is":      {program("cpu_limit", "NaN"), []string{at("cpu_limit", "must be a number, such as 1")}},
-		"a limit that is too high":       {program("timeout", "1e9"), []string{`data-error="timeout">`, "must be at most 600"}},
+		"a limit that is too high":       {program("timeout", "1e9"), []string{`data-error="timeout">`, "must be from 1ms to 10m0s"}},
 		"a size that is none":            {program("memory_limit", "much"), []string{`data-error="memory_limit">`, `value="much"`}},
 		"an open quote":                  {program("args", `"open`), []string{at("args", "have a quote that does not end"), `value="&#34;open"`}},
 		"an environment that is none":    {program("env", "A=1\r\nB"), []string{`data-error="env">`, "NAME=value", "A=1\nB"}},
@@ -133,7 +133,7 @@ func TestWhatIsWrongStandsAtItsField(t *testing.T) {
 		"nothing at all":                 {url.Values{}, []string{`data-error="language">`}},
 		"a path that leads elsewhere":    {program("path", "../evil", "content", "1"), []string{`data-error="files[1]">`, `value="../evil"`}},
 		"two files of the same name":     {program("path", "main.py", "content", "1"), []string{`data-error="files[1]">`}},
-		"a network where there is none":  {program("network", "true"), []string{"network"}},
+		"a network where there is none":  {program("network", "true"), []string{`role="alert">network must be false: the operator allows none`}},
 		"code that is markup stays text": {program("timeout", "x", "path", `"><script>`, "content", "</textarea><script>alert(1)</script>"), []string{"&lt;/textarea&gt;&lt;script&gt;", "&#34;&gt;&lt;script&gt;"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -325,8 +325,10 @@ func (p *runPage) show(problem *httpapi.Problem) {
 
 func (p *runPage) hasField(field string) bool {
 	switch field {
-	case "language", "code", "files", "stdin", "args", "env", "network":
+	case "language", "code", "files", "stdin", "args", "env":
 		return true
+	case "network":
+		return p.Limits.Network
 	}
 	if _, limit := limitNames[field]; limit {
 		return true
