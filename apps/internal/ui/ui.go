@@ -135,7 +135,11 @@ type frame struct {
 }
 
 func (h *handler) frame(r *http.Request, title, here string) frame {
-	return frame{Title: title, Here: here, Theme: h.sessions.of(r).Theme, Back: r.URL.RequestURI(), DocsURL: h.docsURL}
+	back := r.URL.RequestURI()
+	if r.Method == http.MethodPost { // what answered a form cannot be asked for
+		back = "/"
+	}
+	return frame{Title: title, Here: here, Theme: h.sessions.of(r).Theme, Back: back, DocsURL: h.docsURL}
 }
 
 // message is a page with nothing but something to say.
