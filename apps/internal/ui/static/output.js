@@ -11,8 +11,8 @@ import { bytes } from "./format.js";
 const KEEP = 2_000_000; // the weight that stays on the page, and that waits for it
 const FRAME = 65_536; // the weight that a frame draws
 const CHUNK = 4_096; // the weight of a chunk, which may become twice that for a line's end
-const LINE = 16; // the weight of a line
-const SPAN = 32; // the weight of a span
+const LINE = 8; // the weight of a line
+const SPAN = 24; // the weight of a span
 const MOST = 2_000; // matches
 const NEAR = 8; // pixels from the end that are the end
 const HEIGHT = 19; // pixels of a line, and
@@ -75,6 +75,7 @@ export class Output {
   #next = 0; // the first of them
   #waiting = 0; // their weight
   #truncated = false; // nothing follows what waits, though the program writes more
+  #dropped = false; // what came first is not here any more
   #erase = false; // what is on the page goes with the next frame
   #frame = 0;
   #following = false;
@@ -129,7 +130,7 @@ export class Output {
   clear() {
     this.#pending = [];
     this.#next = this.#waiting = 0;
-    this.#truncated = false;
+    this.#truncated = this.#dropped = false;
     this.#erase = true;
     this.#pre.removeAttribute("data-done");
     this.#find("truncated").hidden = true;
@@ -155,20 +156,18 @@ export class Output {
       while (this.#waiting > KEEP) this.#waiting -= weigh(this.#pending[first++]);
       this.#pending = this.#pending.slice(first);
       this.#next = 0;
-      this.#erase = true;
-      this.#cut();
+      this.#erase = this.#dropped = true;
     }
     this.#later();
   }
 
   #find = (name) => this.#section.querySelector(`[data-${name}]`);
 
-  #cut() {
-    this.#tell("Only the last part is shown.");
-  }
-
-  #tell(text) {
-    this.#find("truncated-text").textContent = text;
+  /** Says which part of the output is not here. */
+  #tell() {
+    const part = this.#dropped ? (this.#truncated ? "a part" : "the last part") : "the beginning";
+    const text = `Only ${part} is shown live.`;
+    if (this.#find("truncated-text").textContent !== text) this.#find("truncated-text").textContent = text;
     this.#find("truncated").hidden = false;
   }
 
@@ -220,15 +219,12 @@ export class Output {
     if (!this.#waiting) {
       this.#pending = [];
       this.#next = 0;
-      if (this.#truncated) this.#tell("Only the beginning is shown live.");
-      this.#truncated = false;
     }
     let excess = 0;
     for (let weight = this.#weight; weight > KEEP; excess++) weight -= this.#chunks[excess].weight;
-    if (excess) {
-      this.#drop(excess);
-      this.#cut();
-    }
+    if (excess) this.#dropped = true;
+    this.#drop(excess);
+    if (this.#dropped || (this.#truncated && !this.#waiting)) this.#tell();
     for (const chunk of changed) if (chunk.div.isConnected) this.#scan(chunk);
     if (changed.size) this.#count();
     this.#stick();

@@ -10,7 +10,7 @@ const PATIENCE = 2_500; // milliseconds without a connection before anybody is t
 const LONGEST = 20_000; // milliseconds between two attempts
 
 // What of a summary may have the focus.
-const focusable = ["data-cancel", "data-rerun", "data-edit", "data-copy-curl", "data-open"];
+const focusable = ["data-cancel", "data-rerun", "data-edit", "data-copy-curl", "data-open", "data-cause"];
 
 /** Brings an article to life until it is closed. */
 export function mount(article) {
@@ -45,7 +45,7 @@ class View {
     this.#showSamples();
     this.#enhance(this.#summary);
     this.#listen("submit", (event) => event.target.matches("[data-cancel]") && this.#cancel(event));
-    this.#listen("click", ({ target }) => this.#copyCurl(target.closest("[data-copy-curl]")));
+    this.#listen("click", ({ target }) => this.#copyCommand(target.closest("[data-copy-curl]")));
     if (this.#over) return;
     this.#clock = setInterval(() => this.#tick(this.#summary), 1_000);
     this.#connect();
@@ -223,9 +223,16 @@ class View {
     this.#enhance(fresh);
     old.replaceWith(fresh);
     this.#article.dataset.status = status;
-    const heir = focused && (fresh.querySelector(`[${part}]`) ?? fresh.querySelector("[data-rerun], a"));
-    if (heir) (heir.querySelector("button") ?? heir).focus({ preventScroll: true });
+    if (focused) this.#focus(fresh, fresh.querySelector(`[${part}]`));
     if (news) this.#announce(`Task ${word(status)}. ${ended(status) ? fresh.querySelector("[data-cause]").textContent : ""}`);
+  }
+
+  /** Gives the focus to what had it, or to the sentence that says why that is gone. */
+  #focus(summary, heir) {
+    const control = heir?.querySelector("button") ?? heir;
+    const cause = summary.querySelector("[data-cause]");
+    cause.tabIndex = -1;
+    (control && !control.disabled ? control : cause).focus({ preventScroll: true });
   }
 
   #gone() {
@@ -287,7 +294,7 @@ class View {
     }
   }
 
-  async #copyCurl(button) {
+  async #copyCommand(button) {
     if (!button) return;
     const done = await copy(button.dataset.command);
     say(button, done ? "Copied" : "Not copied");
