@@ -83,16 +83,19 @@ func TestTheKeyboardReachesEverything(t *testing.T) {
 		missing := eval[[]string](b, focusable+".map("+nameOf+")")
 		require.NotEmpty(t, missing)
 		for range 3 * len(missing) {
-			if eval[bool](b, `document.activeElement.matches('[name="content"]')`) {
-				b.press(kb.Escape)
-			}
 			b.press("\t")
-			if eval[bool](b, "document.activeElement === document.body") {
+			at := eval[struct {
+				Name                 string
+				Marked, Writes, Body bool
+			}](b, `(({ activeElement: one, body }) => ({ name: `+nameOf+`(one), marked: `+marked+`, writes: one.matches('[name="content"]'), body: one === body }))(document)`)
+			if at.Body {
 				break
 			}
-			name := eval[string](b, nameOf+"(document.activeElement)")
-			assert.True(t, eval[bool](b, marked), "on page %s, who is at %s?", page, name)
-			missing = slices.DeleteFunc(missing, func(one string) bool { return one == name })
+			if at.Writes { // where the key would write, too
+				b.press(kb.Escape)
+			}
+			assert.True(t, at.Marked, "on page %s, who is at %s?", page, at.Name)
+			missing = slices.DeleteFunc(missing, func(one string) bool { return one == at.Name })
 		}
 		assert.Empty(t, missing, page)
 	})

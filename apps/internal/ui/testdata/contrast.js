@@ -18,14 +18,17 @@
 
   const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a)];
 
+  const grounds = new Map();
+
+  /** What is behind an element's text, and how much of the text is left by opacity. */
   function ground(element) {
-    const layers = [];
-    for (let one = element; one; one = one.parentElement) {
-      const color = parse(getComputedStyle(one).backgroundColor);
-      if (color[3] > 0) layers.push(color);
-      if (color[3] === 1) break;
+    if (!element) return [[255, 255, 255], 1];
+    if (!grounds.has(element)) {
+      const [behind, left] = ground(element.parentElement);
+      const { backgroundColor, opacity } = getComputedStyle(element);
+      grounds.set(element, [over(parse(backgroundColor), behind), left * opacity]);
     }
-    return layers.reduceRight((below, color) => over(color, below), parse(getComputedStyle(document.documentElement).backgroundColor));
+    return grounds.get(element);
   }
 
   function luminance(color) {
@@ -40,9 +43,7 @@
 
   const bad = new Map();
   function look(element, text, style) {
-    let opacity = 1;
-    for (let one = element; one; one = one.parentElement) opacity *= Number(getComputedStyle(one).opacity);
-    const behind = ground(element);
+    const [behind, opacity] = ground(element);
     const [r, g, b, a] = parse(element.ownerSVGElement ? style.fill : style.color);
     const ratio = contrast(over([r, g, b, a * opacity], behind), behind);
     const size = parseFloat(style.fontSize);
