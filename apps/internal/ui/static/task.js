@@ -8,6 +8,7 @@ import { copy, Output, say } from "./output.js";
 const SOON = 50; // milliseconds in which several changes of status become one
 const PATIENCE = 2_500; // milliseconds without a connection before anybody is told
 const LONGEST = 20_000; // milliseconds between two attempts
+const UNSEEN = 60_000; // milliseconds after which a tab in the background lets go
 
 // What of a summary may have the focus.
 const focusable = ["data-cancel", "data-rerun", "data-edit", "data-copy-curl", "data-open", "data-cause"];
@@ -24,6 +25,7 @@ class View {
   #charts = {};
   #stop = new AbortController();
   #source = null;
+  #still = false; // nothing more comes
   #last = ""; // the last event's ID
   #stale = new Set(); // panes that show what the server wrote, until the stream does
   #attempt = 0; // the stream's
@@ -31,6 +33,7 @@ class View {
   #tries = 0; // to connect, in vain
   #patience = 0;
   #soon = 0;
+  #unseen = 0;
   #refreshing = false;
   #again = false;
   #skew = 0; // how far the clock here is ahead of the server's
@@ -48,6 +51,7 @@ class View {
     this.#listen("click", ({ target }) => this.#copyCommand(target.closest("[data-copy-curl]")));
     if (this.#over) return;
     this.#clock = setInterval(() => this.#tick(this.#summary), 1_000);
+    document.addEventListener("visibilitychange", () => this.#looked(), { signal: this.#stop.signal });
     this.#connect();
   }
 
@@ -78,7 +82,7 @@ class View {
     const source = (this.#source = new EventSource(url));
     source.onopen = () => this.#connected();
     // It tries again by itself, unless it was refused.
-    source.onerror = () => (source.readyState === EventSource.CLOSED ? this.#retry() : this.#lost());
+    source.onerror = () => (source.readyState === EventSource.CLOSED ? this.#retry(source) : this.#lost());
     const on = (type, listener) =>
       source.addEventListener(type, ({ data, lastEventId }) => {
         this.#tries = 0;
@@ -92,12 +96,24 @@ class View {
     on("end", (event) => this.#end(event));
   }
 
-  async #retry() {
+  async #retry(source) {
     this.#lost();
     await this.#pause();
-    if (this.#closed || this.#over) return;
+    if (this.#still || this.#source !== source) return;
     this.#refresh(); // which finds out whether the task is gone
     this.#connect();
+  }
+
+  /** Browsers have few connections for all of a site's tabs: those that are seen need them. */
+  #looked() {
+    clearTimeout(this.#unseen);
+    if (this.#still) return;
+    if (!document.hidden && !this.#source) this.#connect();
+    if (!document.hidden) return;
+    this.#unseen = setTimeout(() => {
+      this.#source.close();
+      this.#source = null;
+    }, UNSEEN);
   }
 
   get #closed() {
@@ -130,10 +146,12 @@ class View {
   }
 
   #hangUp() {
+    this.#still = true;
     this.#source?.close();
     clearInterval(this.#clock);
     clearTimeout(this.#patience);
     clearTimeout(this.#soon);
+    clearTimeout(this.#unseen);
   }
 
   #changed({ status, attempt, snapshot }) {
