@@ -89,21 +89,20 @@ func TestNoPageScrollsSideways(t *testing.T) {
 	t.Cleanup(func() { close(over) })
 	s, pages := busy(t, over)
 	b := browse(s)
-	everyPage(b, pages, func(name string) {
-		for _, width := range []int64{320, 360, 768, 1024, 1600} {
+	fits := func(name string) {
+		t.Helper()
+		for _, width := range []int64{320, 360, 768, 1600} {
 			b.size(width, 800)
 			assert.LessOrEqual(t, eval[int64](b, "document.scrollingElement.scrollWidth"), width, "%s at %d: %s", name, width,
 				eval[string](b, `[...document.body.querySelectorAll("*")].filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && one.checkVisibility()).map((one) => one.tagName + "." + one.className).slice(0, 5).join(" ")`))
 		}
 		b.size(1280, 800)
-	})
+	}
+	everyPage(b, pages, fits)
 	b.open("/")
 	b.click("#run")
 	b.shows(stdout, "running\n")
-	for _, width := range []int64{320, 360, 768, 1024, 1600} {
-		b.size(width, 800)
-		assert.LessOrEqual(t, eval[int64](b, "document.scrollingElement.scrollWidth"), width, "a run beside the program at %d", width)
-	}
+	fits("a run beside the program")
 }
 
 // still fails if something of a page has moved.
@@ -169,27 +168,25 @@ func TestEveryTextCanBeReadInBothThemes(t *testing.T) {
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
 	s, pages := busy(t, over)
-	for _, theme := range []string{"light", "dark"} {
-		b := browse(s)
-		b.excuse("503", "400")
-		b.prefer(theme)
-		everyPage(b, pages, func(name string) {
+	b, gone := browse(s), browse(away(t))
+	b.excuse("400")
+	gone.excuse("503")
+	readable := func(b *tab, name string) {
+		t.Helper()
+		for _, theme := range []string{"light", "dark"} {
+			b.prefer(theme)
 			assert.Empty(t, eval[[]string](b, contrastScript), "%s, %s", name, theme)
-		})
-		b.open("/")
-		if !eval[bool](b, `document.querySelector("#options").open`) {
-			b.click("#options summary")
 		}
-		b.write("#timeout", "1e9")
-		b.click("#run")
-		b.there("#timeout-error:not([hidden])")
-		assert.Empty(t, eval[[]string](b, contrastScript), "errors, %s", theme)
-		gone := browse(away(t))
-		gone.excuse("503")
-		gone.prefer(theme)
-		gone.open("/")
-		assert.Empty(t, eval[[]string](gone, contrastScript), "away, %s", theme)
 	}
+	everyPage(b, pages, func(name string) { readable(b, name) })
+	b.open("/")
+	b.click("#options summary")
+	b.write("#timeout", "1e9")
+	b.click("#run")
+	b.there("#timeout-error:not([hidden])")
+	readable(b, "errors")
+	gone.open("/")
+	readable(gone, "away")
 }
 
 // ground is the colour of the page.

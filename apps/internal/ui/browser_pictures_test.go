@@ -108,7 +108,7 @@ func TestEveryPageHasItsPicture(t *testing.T) {
 	pause := 100 * time.Millisecond // so that times and figures agree
 	folder := os.Getenv("TASKRUNNER_SCREENSHOTS")
 	if folder == "" {
-		looks, pause = looks[:2], 0
+		looks, pause = looks[:1], 0
 	}
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
