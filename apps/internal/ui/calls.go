@@ -68,7 +68,7 @@ func (c calls) call(in *http.Request, method, path string, body []byte, out any)
 // says none.
 func problemOf(res *http.Response, content []byte) *httpapi.Problem {
 	problem := new(httpapi.Problem)
-	if strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(content, problem) == nil && problem.Status >= http.StatusBadRequest {
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(content, problem) == nil && problem.Status == res.StatusCode {
 		return problem
 	}
 	return &httpapi.Problem{
