@@ -11,24 +11,35 @@ import (
 const (
 	// maxHighlighted is how long a file may be that is shown in colours.
 	maxHighlighted = 256 << 10
-	// highlightTime is how long one file's colours may take. Lexers are regular
+	// highlightTime is how long the colours of a program may take. Lexers are regular
 	// expressions that hostile text can make slow; each match is bounded by the library.
-	highlightTime = 100 * time.Millisecond
+	highlightTime = 200 * time.Millisecond
 )
 
-// sourceOf returns a file in the colours of its language.
-func sourceOf(path, text, language string) source {
-	return source{Path: path, Lines: 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n"), Runs: visible(highlight(path, text, language))}
+// coloured are the lexers that are used, more or less those of the editor. For some of
+// the others text can be made of which a single token takes many seconds: they look at
+// all of it before they say anything, or try a great many expressions. A file's name, by
+// which one is chosen, is its author's.
+var coloured = map[string]bool{
+	"Bash": true, "C": true, "C#": true, "C++": true, "D": true, "Dart": true, "Go": true, "JSON": true, "Java": true,
+	"JavaScript": true, "Kotlin": true, "Lua": true, "PHP": true, "Perl": true, "Python": true, "Ruby": true, "Rust": true,
+	"SQL": true, "Scala": true, "Swift": true, "TypeScript": true, "Zig": true,
+}
+
+// sourceOf returns a file in the colours of its language, as far as they are found by
+// the time until.
+func sourceOf(path, text, language string, until time.Time) source {
+	return source{Path: path, Lines: 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n"), Runs: visible(highlight(path, text, language, until))}
 }
 
 // highlight returns text as runs; where it has no colours, as one.
-func highlight(path, text, language string) []run {
+func highlight(path, text, language string, until time.Time) []run {
 	plain := []run{{Text: text}}
 	lexer := lexers.Match(path)
 	if lexer == nil {
 		lexer = lexers.Get(language)
 	}
-	if lexer == nil || len(text) > maxHighlighted {
+	if lexer == nil || !coloured[lexer.Config().Name] || len(text) > maxHighlighted || time.Now().After(until) {
 		return plain
 	}
 	next, err := chroma.Coalesce(lexer).Tokenise(&chroma.TokeniseOptions{State: "root", EnsureLF: false}, text)
@@ -36,10 +47,10 @@ func highlight(path, text, language string) []run {
 		return plain
 	}
 	var runs []run
-	begin, done := time.Now(), 0
+	done := 0
 	for token := next(); token != chroma.EOF; token = next() {
 		runs = append(runs, run{token.Value, syntaxClass(token.Type)})
-		if done += len(token.Value); time.Since(begin) > highlightTime {
+		if done += len(token.Value); time.Now().After(until) {
 			break
 		}
 	}

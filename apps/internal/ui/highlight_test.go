@@ -3,6 +3,7 @@ package ui
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -23,7 +24,7 @@ func TestCodeIsShownInColours(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			assert.Contains(t, highlight(tt.path, tt.text, tt.language), tt.want)
+			assert.Contains(t, highlight(tt.path, tt.text, tt.language, time.Now().Add(time.Minute)), tt.want)
 		})
 	}
 }
@@ -31,12 +32,13 @@ func TestCodeIsShownInColours(t *testing.T) {
 func TestCodeWithoutColoursIsPlain(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ path, text, language string }{
-		"a language that nobody knows": {"main.zzz", "x = 1", "zzz"},
-		"a file that is very long":     {"main.py", strings.Repeat("x = 1\n", maxHighlighted/6+1), "python"},
+		"a language that nobody knows":  {"main.zzz", "x = 1", "zzz"},
+		"one whose lexer has no bounds": {"index.html", "<b>x</b>", "python"},
+		"a file that is very long":      {"main.py", strings.Repeat("x = 1\n", maxHighlighted/6+1), "python"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			assert.Equal(t, []run{{Text: tt.text}}, highlight(tt.path, tt.text, tt.language))
+			assert.Equal(t, []run{{Text: tt.text}}, highlight(tt.path, tt.text, tt.language, time.Now().Add(time.Minute)))
 		})
 	}
 }
@@ -44,8 +46,19 @@ func TestCodeWithoutColoursIsPlain(t *testing.T) {
 func TestLinesAreNumbered(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"": "1\n", "a": "1\n", "a\n": "1\n", "a\nb": "1\n2\n", "a\n\n": "1\n2\n"} {
-		assert.Equal(t, want, sourceOf("x", text, "").Numbers(), "%q", text)
+		assert.Equal(t, want, sourceOf("x", text, "", time.Now().Add(time.Minute)).Numbers(), "%q", text)
 	}
+}
+
+func TestColoursThatWouldTakeTooLongAreLeftOut(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, []run{{Text: "import sys"}}, highlight("main.py", "import sys", "python", time.Now().Add(-time.Second)))
+}
+
+func TestAFileOfVeryManyLinesHasNoNumbers(t *testing.T) {
+	t.Parallel()
+	assert.Empty(t, source{Lines: maxNumbered + 1}.Numbers())
+	assert.Len(t, strings.Fields(source{Lines: maxNumbered}.Numbers()), maxNumbered)
 }
 
 // FuzzHighlight looks for code that colours would change.
@@ -55,7 +68,7 @@ func FuzzHighlight(f *testing.F) {
 	f.Add("main.sh", "cat <<E\n$((", "bash")
 	f.Add("", "", "")
 	f.Fuzz(func(t *testing.T, path, text, language string) {
-		if got := joined(highlight(path, text, language)); got != text {
+		if got := joined(highlight(path, text, language, time.Now().Add(time.Second))); got != text {
 			t.Errorf("%q became %q", text, got)
 		}
 	})

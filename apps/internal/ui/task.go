@@ -1,12 +1,15 @@
 package ui
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kballard/go-shellquote"
 
@@ -42,8 +45,15 @@ type source struct {
 	Bytes int // of a file that is no text, which has no Runs
 }
 
-// Numbers are the numbers of the lines.
+// maxNumbered is how many lines a file may have whose lines are numbered. Numbers of
+// empty lines are several times as long as the lines.
+const maxNumbered = 20_000
+
+// Numbers are the numbers of the lines; none of a file that has very many.
 func (s source) Numbers() string {
+	if s.Lines > maxNumbered {
+		return ""
+	}
 	var b strings.Builder
 	for i := range s.Lines {
 		b.WriteString(strconv.Itoa(i + 1))
@@ -60,10 +70,15 @@ func (p taskPage) Env() string { return envOf(p.Spec.Env) }
 
 // Stdin returns what the task reads.
 func (p taskPage) Stdin() string {
-	if n := len(p.Spec.StdinBase64); n > 0 {
-		return strconv.Itoa(n/4*3) + " bytes that are not text."
+	if s := p.Spec.StdinBase64; s != "" {
+		return strconv.Itoa(bytesIn(s)) + " bytes that are not text."
 	}
 	return p.Spec.Stdin
+}
+
+// bytesIn returns how many bytes the base64 is of.
+func bytesIn(encoded string) int {
+	return base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(encoded, "=")))
 }
 
 // maxCurl is how long a command may be that people paste into a shell.
@@ -77,7 +92,8 @@ func (h *handler) task(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := taskPage{frame: h.frame(r, "Task "+id+" · Task Runner", "task")}
-	if err := h.api.get(r, taskPath(id), &p.Task); err != nil {
+	var err error
+	if p.Task, err = h.getTask(r, id); err != nil {
 		h.fail(w, r, err)
 		return
 	}
@@ -107,6 +123,18 @@ func (h *handler) task(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Program = program(p.Spec)
 	h.render(w, http.StatusOK, "task.html", p)
+}
+
+// getTask asks the API for a task, which has all of its limits.
+func (h *handler) getTask(r *http.Request, id string) (task httpapi.Task, err error) {
+	if err := h.api.get(r, taskPath(id), &task); err != nil {
+		return task, err
+	}
+	s := task.Spec
+	if s.CPULimit == nil || s.MemoryLimit == nil || s.Timeout == nil || s.PIDsLimit == nil || s.OutputLimit == nil || s.DiskLimit == nil {
+		return task, errors.New("the API's task lacks a limit")
+	}
+	return task, nil
 }
 
 // CPUPercent is the limit of the CPU as samples count.
@@ -150,6 +178,10 @@ func (h *handler) rerun(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
+	if task.Spec == nil {
+		h.fail(w, r, errors.New("the API's task lacks its spec"))
+		return
+	}
 	id, err := h.start(w, r, task.Spec)
 	if err != nil {
 		h.fail(w, r, err)
@@ -160,16 +192,17 @@ func (h *handler) rerun(w http.ResponseWriter, r *http.Request) {
 
 // program returns the files of a task as they are shown, the one that is run first.
 func program(s httpapi.Spec) []source {
+	colours := time.Now().Add(highlightTime)
 	if s.Files == nil {
-		return []source{sourceOf(s.Entrypoint, s.Code, s.Language)}
+		return []source{sourceOf(s.Entrypoint, s.Code, s.Language, colours)}
 	}
 	files := make([]source, 0, len(s.Files))
 	for _, f := range s.Files {
 		file := source{Path: f.Path}
 		if f.Content != nil {
-			file = sourceOf(f.Path, *f.Content, s.Language)
+			file = sourceOf(f.Path, *f.Content, s.Language, colours)
 		} else if f.ContentBase64 != nil {
-			file.Bytes = len(*f.ContentBase64) / 4 * 3
+			file.Bytes = bytesIn(*f.ContentBase64)
 		}
 		if files = append(files, file); f.Path == s.Entrypoint {
 			last := len(files) - 1
