@@ -50,6 +50,7 @@ func TestWhatAProgramDoesIsSeenWhileItDoesIt(t *testing.T) {
 	b.shows(stdout, "first\nsecond\n")
 	for _, chart := range []string{"cpu", "memory"} {
 		b.there(`[data-chart="` + chart + `"] svg path`)
+		b.there(`[data-chart="` + chart + `"] svg .limit`)
 		b.until(fmt.Sprintf(`document.querySelector('[data-chart="%s"] svg').getBoundingClientRect().height > 50`, chart))
 	}
 	b.until(`document.querySelector('[data-chart="memory"]').textContent.includes("256 MiB")`) // the limit
@@ -157,18 +158,24 @@ func TestATaskIsCancelledRunAgainAndEditedFromItsPage(t *testing.T) {
 	assert.Equal(t, []string{"one", "two words"}, fake.Jobs()[2].Spec.Args)
 }
 
+// mayCopy allows the site what a browser asks its user for.
+func (b *tab) mayCopy() {
+	b.t.Helper()
+	for _, name := range []string{"clipboard-read", "clipboard-write"} {
+		_, err := chromedp.CallBrowser(b.ctx, browser.SetPermission, browser.SetPermissionParams{
+			Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted,
+			Origin: b.site.url, BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
+		})
+		require.NoError(b.t, err)
+	}
+}
+
 func TestACommandIsCopiedThatRunsTheSame(t *testing.T) {
 	t.Parallel()
 	fake := fakes.NewExecutor()
 	s := before(t, "http://"+serveOn(t, taskrunner.Policy{}, fake).addr)
 	b := browse(s)
-	for _, name := range []string{"clipboard-read", "clipboard-write"} {
-		_, err := chromedp.CallBrowser(b.ctx, browser.SetPermission, browser.SetPermissionParams{
-			Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted,
-			Origin: s.url, BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
-		})
-		require.NoError(t, err)
-	}
+	b.mayCopy()
 	b.open("/")
 	b.write(code, "print('it''s \"quoted\"', $HOME, `date`)\n# ünïcödé")
 	b.click("#run")
@@ -273,6 +280,7 @@ func TestOutputIsSearchedWrappedAndCopied(t *testing.T) {
 		fmt.Fprintf(&text, "line %d has a needle\n", i)
 	}
 	b := browse(before(t, "http://"+serve(t, taskrunner.Policy{}, fakes.Stdout(text.String()), fakes.Until(over), fakes.Stdout("a last needle\n")).addr))
+	b.mayCopy()
 	b.open("/")
 	b.click("#run")
 	b.shows(stdout, "line 299")
@@ -285,6 +293,13 @@ func TestOutputIsSearchedWrappedAndCopied(t *testing.T) {
 	b.until(`document.querySelector('[data-pane="stdout"] [data-found]').textContent.includes("301")`) // it goes on while output comes
 	b.write(`[data-pane="stdout"] [data-search]`, "nowhere")
 	b.until(`/no|0/i.test(document.querySelector('[data-pane="stdout"] [data-found]').textContent)`)
+
+	b.click(`[data-pane="stdout"] [data-wrap]`)
+	b.there(`[data-pane="stdout"] [data-wrap][aria-pressed="false"]`)
+	b.until(`getComputedStyle(document.querySelector(` + js(stdout) + `)).whiteSpace === "pre"`)
+	b.click(`[data-pane="stdout"] [data-copy]`)
+	b.until(`/copied/i.test(document.querySelector('[data-pane="stdout"] [data-copy]').textContent + document.querySelector("[data-announce]").textContent)`)
+	assert.Equal(t, text.String()+"a last needle\n", eval[string](b, "navigator.clipboard.readText()"))
 }
 
 // decode returns JSON as a value.

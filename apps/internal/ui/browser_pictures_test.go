@@ -113,29 +113,33 @@ func TestEveryPageHasItsPicture(t *testing.T) {
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
 	whole, half := performance(10, pause), append(performance(6, pause), fakes.Until(over))
-	usage := ports.Usage{CPUTime: new(1940 * time.Millisecond), WallTime: new(2034 * time.Millisecond), PeakMemory: new(int64(63 << 20))}
-	whole = append(whole, fakes.End(ports.Outcome{Cause: ports.CauseExit, Usage: usage}))
+	end := func(cause ports.Cause, exit int, cpu, wall time.Duration, memory int64) fakes.Step {
+		return fakes.End(ports.Outcome{Cause: cause, ExitCode: exit, Usage: ports.Usage{CPUTime: &cpu, WallTime: &wall, PeakMemory: &memory}})
+	}
+	whole = append(whole, end(ports.CauseExit, 0, 1910*time.Millisecond, 1998*time.Millisecond, 63<<20))
 	fake := fakes.NewExecutor(whole...).
-		Next(fakes.End(ports.Outcome{Cause: ports.CauseTimeout, Signal: "SIGKILL", Usage: usage})).
-		Next(fakes.Stderr("Traceback (most recent call last):\n"), fakes.End(ports.Outcome{Cause: ports.CauseExit, ExitCode: 1, Usage: usage})).
-		Next(fakes.End(ports.Outcome{Cause: ports.CauseOOM, Signal: "SIGKILL", Usage: usage})).
-		Next(whole...).Next(whole...).
+		Next(end(ports.CauseTimeout, 0, 29_700*time.Millisecond, 30*time.Second, 42<<20)).
+		Next(end(ports.CauseExit, 1, 19*time.Millisecond, 24*time.Millisecond, 9<<20)).
+		Next(end(ports.CauseOOM, 0, 610*time.Millisecond, 655*time.Millisecond, 256<<20)).
+		Next(end(ports.CauseExit, 0, 1310*time.Millisecond, 1702*time.Millisecond, 4<<20)).
+		Next(whole...).
 		Next(half...)
 	s := before(t, "http://"+serveOn(t, taskrunner.Policy{}, fake).addr)
-	python := taskrunner.BuiltinLanguages()[2]
-	submit := func() string {
-		r := s.do("POST", "/api/v1/tasks", js(map[string]any{"language": python.Name, "code": python.Sample}))
+	submit := func(language taskrunner.Language) string {
+		r := s.do("POST", "/api/v1/tasks", js(map[string]any{"language": language.Name, "code": language.Sample}))
 		require.Equal(t, 202, r.StatusCode, r.body)
 		return "/tasks/" + decode[struct {
 			ID string `json:"task_id"`
 		}](t, r.body).ID
 	}
+	languages := taskrunner.BuiltinLanguages()
+	bash, javascript, python := languages[0], languages[1], languages[2]
 	var finished string
-	for range 5 {
-		finished = submit()
+	for _, language := range []taskrunner.Language{javascript, python, javascript, bash, python} {
+		finished = submit(language)
 		s.end(finished)
 	}
-	running := submit()
+	running := submit(python)
 
 	for _, look := range looks {
 		name := func(page string) string { return page + "-" + look.name + "-" + look.theme }
