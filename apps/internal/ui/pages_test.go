@@ -132,6 +132,7 @@ func TestWhatIsWrongStandsAtItsField(t *testing.T) {
 		"no such language":               {url.Values{"language": {"<b>"}, "content": {"1"}}, []string{`data-error="language">`}},
 		"nothing at all":                 {url.Values{}, []string{`data-error="language">`}},
 		"a path that leads elsewhere":    {program("path", "../evil", "content", "1"), []string{`data-error="files[1]">`, `value="../evil"`}},
+		"a path behind a file not used":  {program("path", "", "content", "", "path", "../evil", "content", "1"), []string{`data-error="files[2]">`, `value="../evil"`}},
 		"two files of the same name":     {program("path", "main.py", "content", "1"), []string{`data-error="files[1]">`}},
 		"a network where there is none":  {program("network", "true"), []string{`role="alert">network must be false: the operator allows none`}},
 		"code that is markup stays text": {program("timeout", "x", "path", `"><script>`, "content", "</textarea><script>alert(1)</script>"), []string{"&lt;/textarea&gt;&lt;script&gt;", "&#34;&gt;&lt;script&gt;"}},
@@ -237,7 +238,10 @@ func TestATaskCanBeRunAgainAndEdited(t *testing.T) {
 	for _, want := range []string{`value="a &#39;b c&#39;"`, "A=1", ">\nin<", `value="64m"`, `value="7"`, `value="lib.py"`} {
 		assert.Contains(t, r.body, want)
 	}
-	assert.Equal(t, http.StatusNotFound, s.do("GET", "/?from=none", "").StatusCode)
+	for _, id := range []string{"none", ".", "..", "%2e%2e%2flimits"} {
+		assert.Equal(t, http.StatusNotFound, s.do("GET", "/?from="+id, "").StatusCode)
+		assert.Equal(t, http.StatusNotFound, get(t, newUI(t, serve(t, taskrunner.Policy{}).api), "/?from="+id).Code)
+	}
 	assert.Equal(t, http.StatusNotFound, s.post("/tasks/none/rerun", nil).StatusCode)
 	assert.Equal(t, http.StatusNotFound, s.post("/tasks/none/cancel", nil).StatusCode)
 }
@@ -250,10 +254,10 @@ func TestFilesThatAreNotTextAreLeftOutOfTheFormAndSaidSo(t *testing.T) {
 	var a httpapi.Accepted
 	require.NoError(t, json.Unmarshal([]byte(r.body), &a))
 	r = s.do("GET", "/?from="+a.TaskID, "")
-	assert.Contains(t, r.body, "not text and are left out")
+	assert.Contains(t, r.body, "Left out here, but kept by Run again: files that are not text.")
 	assert.Less(t, strings.Index(r.body, `value="b.py"`), strings.Index(r.body, `value="c.py"`))
 	assert.NotContains(t, r.body, "a.bin")
-	assert.Contains(t, s.do("GET", "/tasks/"+a.TaskID, "").body, "bytes that are not text")
+	assert.Contains(t, s.do("GET", "/tasks/"+a.TaskID, "").body, ">1 bytes that are not text")
 }
 
 func TestTheListIsFilteredAndPaged(t *testing.T) {

@@ -5,17 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/kballard/go-shellquote"
 
 	"github.com/task-runner/task-runner/adapters/httpapi"
+	"github.com/task-runner/task-runner/ports"
 )
 
 // form is a program as people edit it: everything is text, as they wrote it.
@@ -142,8 +146,8 @@ func (h *handler) run(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	if from := q.Get("from"); from != "" {
-		var task httpapi.Task
-		if err := h.api.get(r, taskPath(from), &task); err != nil {
+		task, err := h.getTask(r, from)
+		if err != nil {
 			h.fail(w, r, err)
 			return
 		}
@@ -195,17 +199,29 @@ func (p *runPage) source(language string) string {
 
 // formOf returns a task's program as a form, and what of it a form cannot hold.
 func formOf(s httpapi.Spec, source string) (f form, notice string) {
-	f = form{Language: s.Language, Stdin: s.Stdin, Args: shellquote.Join(s.Args...), Network: s.Network}
-	if s.Files == nil {
-		f.Files = []formFile{{cmp.Or(s.Entrypoint, source), s.Code}}
+	var left []string
+	without := func(what string, lacking bool) {
+		if lacking && !slices.Contains(left, what) {
+			left = append(left, what)
+		}
 	}
-	left := 0
-	for _, file := range s.Files {
-		if file.Content == nil || strings.Contains(*file.Content, "\r") {
-			left++
+	text := func(s string) string { // as it comes back from a browser
+		without("carriage returns", strings.Contains(s, "\r"))
+		return lines(s)
+	}
+	several := func(s string) bool { return strings.ContainsAny(s, "\r\n") }
+
+	f = form{Language: s.Language, Stdin: text(s.Stdin), Network: s.Network}
+	files := s.Files
+	if files == nil {
+		files = []httpapi.File{{Path: cmp.Or(s.Entrypoint, source), Content: &s.Code}}
+	}
+	for _, file := range files {
+		if file.Content == nil || strings.Contains(*file.Content, "\x00") {
+			without("files that are not text", true)
 			continue
 		}
-		f.Files = append(f.Files, formFile{file.Path, *file.Content})
+		f.Files = append(f.Files, formFile{file.Path, text(*file.Content)})
 		if last := len(f.Files) - 1; file.Path == s.Entrypoint && last > 0 { // it goes first
 			f.Files = slices.Insert(f.Files[:last], 0, f.Files[last])
 		}
@@ -213,10 +229,22 @@ func formOf(s httpapi.Spec, source string) (f form, notice string) {
 	if len(f.Files) == 0 {
 		f.Files = []formFile{{source, ""}}
 	}
-	if left += len(s.StdinBase64); left > 0 {
-		notice = "Some of the task's files or its input are not text and are left out here; Run again keeps them."
+	without("input that is not text", s.StdinBase64 != "")
+	if slices.ContainsFunc(s.Args, several) {
+		without("arguments of several lines", true)
+	} else {
+		f.Args = shellquote.Join(s.Args...)
 	}
-	f.Env = envOf(s.Env)
+	env := maps.Clone(s.Env)
+	maps.DeleteFunc(env, func(_, value string) bool { return several(value) })
+	without("variables of several lines", len(env) < len(s.Env))
+	f.Env = envOf(env)
+	without("the queue", s.Queue != ports.DefaultQueue)
+	without("the priority", s.Priority != 0)
+	without("labels", len(ownLabels(s.Labels)) > 0)
+	if len(left) > 0 {
+		notice = "Left out here, but kept by Run again: " + strings.Join(left, ", ") + "."
+	}
 	f.Limits = map[string]string{
 		"timeout": number(*s.Timeout), "memory_limit": sizeOf(int64(*s.MemoryLimit)), "cpu_limit": number(*s.CPULimit),
 		"pids_limit": strconv.Itoa(*s.PIDsLimit), "output_limit": sizeOf(int64(*s.OutputLimit)), "disk_limit": sizeOf(int64(*s.DiskLimit)),
@@ -252,7 +280,9 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// What a form has more than the program in it is little, but each byte may take three.
-	if err := parseForm(w, r, 3*p.Limits.MaxBodyBytes); err != nil {
+	release, err := h.parseForm(w, r, 3*p.Limits.MaxBodyBytes)
+	defer release()
+	if err != nil {
 		fail(err)
 		return
 	}
@@ -276,6 +306,9 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	problem, ok := errors.AsType[*httpapi.Problem](err)
+	if ok {
+		p.rename(problem)
+	}
 	if script || !ok {
 		fail(err)
 		return
@@ -300,6 +333,27 @@ func (h *handler) start(w http.ResponseWriter, r *http.Request, spec map[string]
 	h.sessions.save(w, r, s)
 	return accepted.TaskID, nil
 }
+
+// rename gives the files that a problem is about the places that they have in the form,
+// of which those that are not used were not sent.
+func (p *runPage) rename(problem *httpapi.Problem) {
+	var sent []int
+	for i := range p.Form.Files {
+		if p.used(i) {
+			sent = append(sent, i)
+		}
+	}
+	for i, issue := range problem.Errors {
+		var n int
+		if _, err := fmt.Sscanf(issue.Field, "files[%d]", &n); err == nil && 0 <= n && n < len(sent) {
+			rest := strings.TrimPrefix(issue.Field, fmt.Sprintf("files[%d]", n))
+			problem.Errors[i].Field = fmt.Sprintf("files[%d]%s", sent[n], rest)
+		}
+	}
+}
+
+// used reports whether the file with the index i is more than added to the form.
+func (p *runPage) used(i int) bool { return i == 0 || p.Form.Files[i] != formFile{} }
 
 // show puts what is wrong at its place: at the longest field that begins the name, or
 // above the form.
@@ -379,10 +433,9 @@ func (p *runPage) spec() (map[string]any, error) {
 
 	files := f.Files[:0:0]
 	for i, file := range f.Files {
-		if i > 0 && file == (formFile{}) {
-			continue // added, and not used
+		if p.used(i) {
+			files = append(files, file)
 		}
-		files = append(files, file)
 	}
 	if len(files) == 1 && p.isSource(files[0].Path) {
 		spec["code"] = files[0].Content
@@ -450,15 +503,50 @@ func (p *runPage) isSource(path string) bool {
 	return path == "" || slices.ContainsFunc(p.Languages, func(l httpapi.Language) bool { return l.Source == path })
 }
 
-// parseForm reads a form of at most limit bytes.
-func parseForm(w http.ResponseWriter, r *http.Request, limit int64) error {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTimeout))
-	r.Body = http.MaxBytesReader(w, r.Body, limit)
-	err := r.ParseForm()
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it would end the wait for the API too
-	status, detail := http.StatusBadRequest, "The form could not be read."
+// maxForms bounds the bytes of all programs that are being submitted at once, each of
+// which takes several times its length of memory. It is more than the greatest form of
+// any policy.
+const maxForms = 128 << 20
+
+var errCrowded = errors.New("too many forms at once")
+
+// formBody is a body whose bytes count among those of all forms until release. What has
+// arrived counts, and not what was announced.
+type formBody struct {
+	io.ReadCloser
+	all  *atomic.Int64
+	held int64
+}
+
+// Read implements io.Reader.
+func (b *formBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.held += int64(n)
+	if b.all.Add(int64(n)) > maxForms {
+		return n, errCrowded
+	}
+	return n, err
+}
+
+func (b *formBody) release() { b.all.Add(-b.held) }
+
+// parseForm reads a form of at most limit bytes; release is due when nothing of it is
+// needed any more, whatever became of it.
+func (h *handler) parseForm(w http.ResponseWriter, r *http.Request, limit int64) (release func(), err error) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(uploadTimeout))
+	body := &formBody{ReadCloser: r.Body, all: &h.forms}
+	r.Body = http.MaxBytesReader(w, body, limit)
+	if err = r.ParseForm(); err == nil {
+		_ = control.SetReadDeadline(time.Time{}) // it would end the wait for the API too
+	} else {
+		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // nobody asks for the rest
+	}
+	status, code, detail := http.StatusBadRequest, "bad_form", "The form could not be read."
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		status, detail = http.StatusRequestEntityTooLarge, "The program is larger than this service takes."
+	} else if errors.Is(err, errCrowded) {
+		status, code, detail = http.StatusServiceUnavailable, "busy", "Too many large programs arrive at once; try again later."
 	}
 	if err == nil {
 		for _, values := range r.PostForm {
@@ -468,7 +556,7 @@ func parseForm(w http.ResponseWriter, r *http.Request, limit int64) error {
 		}
 	}
 	if err != nil {
-		return &httpapi.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: "bad_form", Detail: detail}
+		err = &httpapi.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 	}
-	return nil
+	return body.release, err
 }

@@ -127,6 +127,9 @@ func (h *handler) task(w http.ResponseWriter, r *http.Request) {
 
 // getTask asks the API for a task, which has all of its limits.
 func (h *handler) getTask(r *http.Request, id string) (task httpapi.Task, err error) {
+	if id == "." || id == ".." { // which would lead elsewhere
+		return task, &httpapi.Problem{Status: http.StatusNotFound}
+	}
 	if err := h.api.get(r, taskPath(id), &task); err != nil {
 		return task, err
 	}
@@ -149,10 +152,12 @@ func (p taskPage) Cores() string {
 }
 
 // OwnLabels are the task's labels but for the one that the page gives.
-func (p taskPage) OwnLabels() map[string]string {
-	labels := maps.Clone(p.Labels)
-	delete(labels, ownerLabel)
-	return labels
+func (p taskPage) OwnLabels() map[string]string { return ownLabels(p.Labels) }
+
+func ownLabels(labels map[string]string) map[string]string {
+	own := maps.Clone(labels)
+	delete(own, ownerLabel)
+	return own
 }
 
 // cancel asks for the end of a task. One that is finished already is no error to
@@ -214,7 +219,7 @@ func program(s httpapi.Spec) []source {
 
 // curl returns the command that runs the same once more.
 func curl(r *http.Request, s httpapi.Spec) string {
-	delete(s.Labels, ownerLabel)
+	s.Labels = ownLabels(s.Labels)
 	body, err := json.Marshal(s)
 	if err != nil || len(body) > maxCurl {
 		return ""

@@ -20,6 +20,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/task-runner/task-runner/adapters/httpapi"
@@ -117,6 +118,7 @@ type handler struct {
 	api       calls
 	sessions  *sessions
 	docsURL   string
+	forms     atomic.Int64 // bytes of all that are being submitted
 }
 
 // words are what templates say figures and facts with.

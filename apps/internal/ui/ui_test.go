@@ -321,3 +321,14 @@ func TestAnAPIThatMakesNoSenseIsNoPage(t *testing.T) {
 		})
 	}
 }
+
+func TestATaskThatLacksWhatTasksHaveIsNoPage(t *testing.T) {
+	t.Parallel()
+	h := newUI(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"failed"}`) }))
+	for _, path := range []string{"/tasks/1", "/?from=1"} {
+		assert.Equal(t, http.StatusBadGateway, get(t, h, path).Code, path)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/tasks/1/rerun", nil))
+	assert.Equal(t, http.StatusBadGateway, w.Code)
+}
