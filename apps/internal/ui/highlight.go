@@ -3,6 +3,7 @@ package ui
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alecthomas/chroma/v2"
 	"github.com/alecthomas/chroma/v2/lexers"
@@ -29,7 +30,27 @@ var coloured = map[string]bool{
 // sourceOf returns a file in the colours of its language, as far as they are found by
 // the time until.
 func sourceOf(path, text, language string, until time.Time) source {
+	if !isText(text) {
+		return source{Path: path, Bytes: len(text)}
+	}
 	return source{Path: path, Lines: 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n"), Runs: visible(highlight(path, text, language, until))}
+}
+
+// maxHidden is how many characters of a text may be hidden ones. Each is shown by its
+// name, which takes thirty times as much.
+const maxHidden = 1000
+
+// isText reports whether people could read s.
+func isText(s string) bool {
+	s = strings.ReplaceAll(s, "\r\n", "\n")
+	for n := 0; ; n++ {
+		s = s[plain(s):]
+		if s == "" || n == maxHidden {
+			return s == ""
+		}
+		_, size := utf8.DecodeRuneInString(s)
+		s = s[size:]
+	}
 }
 
 // highlight returns text as runs; where it has no colours, as one.

@@ -50,6 +50,18 @@ func TestLinesAreNumbered(t *testing.T) {
 	}
 }
 
+func TestWhatIsMostlyHiddenIsNoText(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(time.Minute)
+	assert.Equal(t, source{Path: "x", Bytes: 1 << 20}, sourceOf("x", strings.Repeat("\x00", 1<<20), "", until))
+	assert.Len(t, sourceOf("x", strings.Repeat("\u202e", maxHidden), "", until).Runs, maxHidden)
+	assert.Empty(t, sourceOf("x", strings.Repeat("\u202e", maxHidden+1), "", until).Runs)
+	assert.Equal(t, []run{{Text: strings.Repeat("a\n", 5000)}}, sourceOf("x", strings.Repeat("a\r\n", 5000), "", until).Runs)
+	assert.Equal(t, []run{{Text: "1048576 bytes that are not text."}}, readable(strings.Repeat("\x1b", 1<<20)))
+	assert.Equal(t, []run{{Text: "a"}, {name('\u202e'), "ctl"}, {Text: "b"}}, readable("a\u202eb"))
+	assert.Empty(t, readable(""))
+}
+
 func TestColoursThatWouldTakeTooLongAreLeftOut(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, []run{{Text: "import sys"}}, highlight("main.py", "import sys", "python", time.Now().Add(-time.Second)))

@@ -63,18 +63,28 @@ func (s source) Numbers() string {
 }
 
 // Args returns the task's arguments as a shell would be given them.
-func (p taskPage) Args() string { return shellquote.Join(p.Spec.Args...) }
+func (p taskPage) Args() []run { return readable(shellquote.Join(p.Spec.Args...)) }
 
 // Env returns the task's environment, a variable a line.
-func (p taskPage) Env() string { return envOf(p.Spec.Env) }
+func (p taskPage) Env() []run { return readable(envOf(p.Spec.Env)) }
 
 // Stdin returns what the task reads.
-func (p taskPage) Stdin() string {
+func (p taskPage) Stdin() []run {
 	if s := p.Spec.StdinBase64; s != "" {
-		return strconv.Itoa(bytesIn(s)) + " bytes that are not text."
+		return noText(bytesIn(s))
 	}
-	return p.Spec.Stdin
+	return readable(p.Spec.Stdin)
 }
+
+// readable returns text with what is hidden in it.
+func readable(text string) []run {
+	if !isText(text) {
+		return noText(len(text))
+	}
+	return visible([]run{{Text: text}})
+}
+
+func noText(bytes int) []run { return []run{{Text: strconv.Itoa(bytes) + " bytes that are not text."}} }
 
 // bytesIn returns how many bytes the base64 is of.
 func bytesIn(encoded string) int {
