@@ -13,8 +13,9 @@ const (
 	// maxHighlighted is how long a file may be that is shown in colours.
 	maxHighlighted = 256 << 10
 	// highlightTime is how long the colours of a program may take. Lexers are regular
-	// expressions that hostile text can make slow; each match is bounded by the library.
-	highlightTime = 200 * time.Millisecond
+	// expressions that hostile text can make slow; each match is bounded by the library. What
+	// a lexer takes to be made, once, is none of it.
+	highlightTime = 250 * time.Millisecond
 )
 
 // coloured are the lexers that are used, more or less those of the editor. For some of
@@ -27,13 +28,13 @@ var coloured = map[string]bool{
 	"SQL": true, "Scala": true, "Swift": true, "TypeScript": true, "Zig": true,
 }
 
-// sourceOf returns a file in the colours of its language, as far as they are found by
-// the time until.
-func sourceOf(path, text, language string, until time.Time) source {
+// sourceOf returns a file in the colours of its language, as far as they are found in
+// that much time, of which it takes its part.
+func sourceOf(path, text, language string, left *time.Duration) source {
 	if !isText(text) {
 		return source{Path: path, Bytes: len(text)}
 	}
-	return source{Path: path, Lines: 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n"), Runs: visible(highlight(path, text, language, until))}
+	return source{Path: path, Lines: 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n"), Runs: visible(highlight(path, text, language, left))}
 }
 
 // maxHidden is how many characters of a text may be hidden ones. Each is shown by its
@@ -54,13 +55,13 @@ func isText(s string) bool {
 }
 
 // highlight returns text as runs; where it has no colours, as one.
-func highlight(path, text, language string, until time.Time) []run {
+func highlight(path, text, language string, left *time.Duration) []run {
 	plain := []run{{Text: text}}
 	lexer := lexers.Match(path)
 	if lexer == nil {
 		lexer = lexers.Get(language)
 	}
-	if lexer == nil || !coloured[lexer.Config().Name] || len(text) > maxHighlighted || time.Now().After(until) {
+	if lexer == nil || !coloured[lexer.Config().Name] || len(text) > maxHighlighted || *left <= 0 {
 		return plain
 	}
 	next, err := chroma.Coalesce(lexer).Tokenise(&chroma.TokeniseOptions{State: "root", EnsureLF: false}, text)
@@ -68,10 +69,11 @@ func highlight(path, text, language string, until time.Time) []run {
 		return plain
 	}
 	var runs []run
-	done := 0
+	begin, done := time.Now(), 0
+	defer func() { *left -= time.Since(begin) }()
 	for token := next(); token != chroma.EOF; token = next() {
 		runs = append(runs, run{token.Value, syntaxClass(token.Type)})
-		if done += len(token.Value); time.Now().After(until) {
+		if done += len(token.Value); time.Since(begin) > *left {
 			break
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/kballard/go-shellquote"
 
@@ -207,15 +206,15 @@ func (h *handler) rerun(w http.ResponseWriter, r *http.Request) {
 
 // program returns the files of a task as they are shown, the one that is run first.
 func program(s httpapi.Spec) []source {
-	colours := time.Now().Add(highlightTime)
+	colours := highlightTime // what is left of it
 	if s.Files == nil {
-		return []source{sourceOf(s.Entrypoint, s.Code, s.Language, colours)}
+		return []source{sourceOf(s.Entrypoint, s.Code, s.Language, &colours)}
 	}
 	files := make([]source, 0, len(s.Files))
 	for _, f := range s.Files {
 		file := source{Path: f.Path}
 		if f.Content != nil {
-			file = sourceOf(f.Path, *f.Content, s.Language, colours)
+			file = sourceOf(f.Path, *f.Content, s.Language, &colours)
 		} else if f.ContentBase64 != nil {
 			file.Bytes = bytesIn(*f.ContentBase64)
 		}
