@@ -65,11 +65,12 @@ func chromiumPath(t testing.TB) string {
 	if path := os.Getenv("TASKRUNNER_TEST_CHROMIUM"); path != "" {
 		return path
 	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+	// The first one has no window to hide, and is twice as fast.
+	for _, name := range []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
-	missing(t, "there is no Chromium: install it (on Debian: chromium), or name one in TASKRUNNER_TEST_CHROMIUM")
+	missing(t, "there is no Chromium: install it (on Debian: chromium-headless-shell), or name one in TASKRUNNER_TEST_CHROMIUM")
 	return ""
 }

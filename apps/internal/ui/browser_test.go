@@ -244,6 +244,7 @@ func (b *tab) value(selector string) string {
 
 // middle is the script that returns where an element can be clicked, once it can.
 const middle = `((selector) => {
+	if (document.readyState !== "complete") return null; // it would move
 	const element = [...document.querySelectorAll(selector)].find((one) => one.checkVisibility() && !one.disabled);
 	if (!element) return null;
 	element.scrollIntoView({ block: "center", inline: "center", behavior: "instant" });
