@@ -22,8 +22,8 @@ test: ## all tests; those of the sandbox need Linux and root
 race: ## what CI runs: no test may be skipped
 	TASKRUNNER_REQUIRE_SERVICES=1 go test -race ./...
 
-screenshots: ## draw the pages anew into docs/images; needs Chromium
-	TASKRUNNER_REQUIRE_SERVICES=1 TASKRUNNER_SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -run '^TestEveryPageHasItsPicture$$' ./apps/internal/ui
+screenshots: ## draw README's pictures anew into docs/images; needs Chromium
+	TASKRUNNER_REQUIRE_SERVICES=1 TASKRUNNER_SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -run '^TestThePicturesOfTheREADMEAreDrawn$$' ./apps/internal/ui
 
 compose-test: ## bring compose.yaml up under a name of its own, and try everything on it
 	go test -tags compose -count 1 -v -timeout 30m -run '^TestCompose$$' ./testing/compose

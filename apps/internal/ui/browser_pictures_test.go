@@ -2,15 +2,11 @@ package ui_test
 
 import (
 	"bytes"
-	"cmp"
-	"fmt"
-	"image"
-	"image/color"
 	"image/png"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -25,15 +21,26 @@ import (
 	"github.com/task-runner/task-runner/testing/fakes"
 )
 
-// performance is what Python's sample does in so many tenths of its time, with a pause
-// between any two looks at it.
-func performance(tenths int, pause time.Duration) []fakes.Step {
+// progress is what Python's sample says after each tenth of its time.
+var progress = []string{
+	"  170,000 numbers, the longest way: 382 steps from 156,159",
+	"  340,000 numbers, the longest way: 442 steps from 230,631",
+	"  510,000 numbers, the longest way: 448 steps from 410,011",
+	"  680,000 numbers, the longest way: 508 steps from 626,331",
+	"  850,000 numbers, the longest way: 524 steps from 837,799",
+	"1,020,000 numbers, the longest way: 524 steps from 837,799",
+	"1,190,000 numbers, the longest way: 527 steps from 1,117,065",
+	"1,360,000 numbers, the longest way: 527 steps from 1,117,065",
+	"1,530,000 numbers, the longest way: 530 steps from 1,501,353",
+	"1,700,000 numbers, the longest way: 530 steps from 1,501,353",
+}
+
+// performance is what Python's sample does, with a pause between any two looks at it.
+func performance(pause time.Duration) []fakes.Step {
 	steps := []fakes.Step{fakes.Stdout("\x1b[1mHello, world!\x1b[0m Following numbers down to 1 ...\n")}
-	for i := range tenths {
+	for i, line := range progress {
 		i++
-		line := fmt.Sprintf("\x1b[32m%s\x1b[0m%s %9d numbers, the longest way: %d steps from %d\n",
-			strings.Repeat("█", i), strings.Repeat("░", 10-i), i*170_000, 300+i*8, i*97_651)
-		steps = append(steps, fakes.Stdout(line))
+		steps = append(steps, fakes.Stdout("\x1b[32m"+strings.Repeat("█", i)+"\x1b[0m"+strings.Repeat("░", 10-i)+" "+line+"\n"))
 		for j := range 2 {
 			at := float64(2*i + j - 1)
 			steps = append(steps, fakes.Sleep(pause), fakes.Sample(ports.Sample{
@@ -44,75 +51,74 @@ func performance(tenths int, pause time.Duration) []fakes.Step {
 	return steps
 }
 
-// draw writes a picture of what the tab shows, if there is a folder for it.
-func draw(b *tab, folder, name string) {
+// images is where the README's pictures are.
+const images = "../../../docs/images"
+
+// picture is one of the README's: a page, how large it is, and the theme.
+type picture struct{ page, size, theme string }
+
+func (p picture) name() string { return p.page + "-" + p.size + "-" + p.theme + ".png" }
+
+var pictures = []picture{
+	{"run", "wide", "light"}, {"finished", "wide", "light"}, {"tasks", "wide", "light"},
+	{"run", "wide", "dark"}, {"finished", "wide", "dark"}, {"tasks", "wide", "dark"},
+	{"run", "narrow", "light"}, {"run", "narrow", "dark"},
+}
+
+// draw returns a picture of what the tab shows.
+func draw(b *tab) []byte {
 	b.t.Helper()
 	b.do(chromedp.MouseEvent(chromedp.MouseMoved, 0, 0)) // it is over nothing
 	eval[bool](b, `document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))))`)
 	shot, err := run(b, chromedp.CaptureScreenshot())
 	require.NoError(b.t, err)
-	if folder == "" {
-		return
-	}
-	picture, err := png.Decode(bytes.NewReader(shot))
-	require.NoError(b.t, err)
+	return shot
+}
+
+// keep writes a picture as small as it can be with all of its colours.
+func keep(t *testing.T, shot []byte, path string) {
+	t.Helper()
+	decoded, err := png.Decode(bytes.NewReader(shot))
+	require.NoError(t, err)
 	var small bytes.Buffer
-	require.NoError(b.t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, paletted(picture)))
-	assert.Less(b.t, small.Len(), 300_000, name)
-	require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".png"), small.Bytes(), 0o644))
+	require.NoError(t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, decoded))
+	assert.Less(t, small.Len(), 300_000, path)
+	require.NoError(t, os.WriteFile(path, small.Bytes(), 0o644))
 }
 
-// paletted returns a picture of 256 colours, which is a third as large: the most frequent
-// ones, and of all that are nearly alike at least one.
-func paletted(picture image.Image) *image.Paletted {
-	bounds := picture.Bounds()
-	at := func(i int) color.RGBA {
-		return color.RGBAModel.Convert(picture.At(i%bounds.Dx(), i/bounds.Dx())).(color.RGBA)
-	}
-	count := map[color.RGBA]int{}
-	for i := range bounds.Dx() * bounds.Dy() {
-		count[at(i)]++
-	}
-	colours := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int { return cmp.Compare(count[b], count[a]) })
-	var palette color.Palette
-	taken := map[color.RGBA]bool{}
-	for i, c := range colours {
-		kind := color.RGBA{c.R >> 4, c.G >> 4, c.B >> 4, 0}
-		if len(palette) < 256 && (i < 64 || !taken[kind]) {
-			taken[kind] = true
-			palette = append(palette, c)
-		}
-	}
-	index := map[color.RGBA]uint8{}
-	for _, c := range colours {
-		index[c] = uint8(palette.Index(c))
-	}
-	small := image.NewPaletted(bounds, palette)
-	for i := range small.Pix {
-		small.Pix[i] = index[at(i)]
-	}
-	return small
-}
-
-func TestEveryPageHasItsPicture(t *testing.T) {
+func TestTheREADMEShowsThePicturesThatAreKept(t *testing.T) {
 	t.Parallel()
-	type size struct {
-		name          string
-		width, height int64
+	readme, err := os.ReadFile("../../../README.md")
+	require.NoError(t, err)
+	var shown, kept, drawn []string
+	for _, path := range regexp.MustCompile(`docs/images/([\w.-]+)`).FindAllSubmatch(readme, -1) {
+		shown = append(shown, string(path[1]))
 	}
-	wide, narrow := size{"wide", 1600, 1000}, size{"narrow", 390, 844}
-	looks := []struct {
-		size
-		theme string
-	}{{wide, "light"}, {narrow, "dark"}, {wide, "dark"}, {narrow, "light"}}
-	pause := 100 * time.Millisecond // so that times and figures agree
+	files, err := os.ReadDir(images)
+	require.NoError(t, err)
+	for _, file := range files {
+		kept = append(kept, file.Name())
+	}
+	for _, p := range pictures {
+		drawn = append(drawn, p.name())
+	}
+	assert.ElementsMatch(t, drawn, shown)
+	assert.ElementsMatch(t, drawn, kept)
+}
+
+// TestThePicturesOfTheREADMEAreDrawn writes them if it is told where, and draws one of each
+// page otherwise.
+func TestThePicturesOfTheREADMEAreDrawn(t *testing.T) {
+	t.Parallel()
 	folder := os.Getenv("TASKRUNNER_SCREENSHOTS")
+	wanted, pause := pictures, 100*time.Millisecond // so that times and figures agree
 	if folder == "" {
-		looks, pause = looks[:1], 0
+		wanted, pause = pictures[:3], 0
 	}
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
-	whole, half := performance(10, pause), append(performance(6, pause), fakes.Until(over))
+	whole := performance(pause)
+	half := append(slices.Clip(whole[:len(whole)/2]), fakes.Until(over))
 	end := func(cause ports.Cause, exit int, cpu, wall time.Duration, memory int64) fakes.Step {
 		return fakes.End(ports.Outcome{Cause: cause, ExitCode: exit, Usage: ports.Usage{CPUTime: &cpu, WallTime: &wall, PeakMemory: &memory}})
 	}
@@ -139,33 +145,27 @@ func TestEveryPageHasItsPicture(t *testing.T) {
 		finished = submit(language)
 		s.end(finished)
 	}
-	running := submit(python)
+	submit(python)
 
-	for _, look := range looks {
-		name := func(page string) string { return page + "-" + look.name + "-" + look.theme }
-		b, gone := browse(s), browse(away(t))
-		b.excuse("404")
-		gone.excuse("503")
-		for _, b := range []*tab{b, gone} {
-			b.size(look.width, look.height)
-			b.prefer(look.theme)
-			b.open("/")
+	b := browse(s)
+	for _, p := range wanted {
+		if b.size(1600, 1000); p.size == "narrow" {
+			b.size(390, 844)
 		}
-		draw(gone, folder, name("away"))
+		b.prefer(p.theme)
+		b.open(map[string]string{"run": "/", "finished": finished, "tasks": "/tasks"}[p.page])
 		b.ready()
-		draw(b, folder, name("empty"))
-		b.click("#run")
-		b.status("succeeded")
-		b.there(`[data-chart="memory"] svg path`)
-		eval[bool](b, `document.activeElement.blur(), scrollTo({ top: innerWidth < 960 ? document.querySelector("#result").offsetTop - 60 : 0, behavior: "instant" }), true`)
-		draw(b, folder, name("run"))
-		for page, path := range map[string]string{"running": running, "finished": finished, "tasks": "/tasks", "message": "/tasks/0199"} {
-			b.open(path)
-			if path == running || path == finished {
-				b.shows(stdout, "numbers")
-				b.there(`[data-chart="memory"] svg path`)
-			}
-			draw(b, folder, name(page))
+		if p.page == "run" {
+			b.click("#run")
+			b.status("succeeded")
+			eval[bool](b, `document.activeElement.blur(), scrollTo({ top: innerWidth < 960 ? document.querySelector("#result").offsetTop - 60 : 0, behavior: "instant" }), true`)
+		}
+		if p.page != "tasks" {
+			b.shows(stdout, "numbers")
+			b.there(`[data-chart="memory"] svg path`)
+		}
+		if shot := draw(b); folder != "" {
+			keep(t, shot, filepath.Join(folder, p.name()))
 		}
 	}
 }
