@@ -102,6 +102,9 @@ func TestTheKeysRunTheProgramAndTheDraftSurvives(t *testing.T) {
 	b.open("/")
 	b.until("document.querySelector(" + js(code) + ").value === 'echo mine'")
 	assert.Equal(t, "bash", b.value("#language"))
+	b.size(320, 800)
+	assert.True(t, eval[bool](b, `["#language", "#run"].every((one) => document.querySelector(one).checkVisibility()) &&
+		new Set(["#language", "[data-reset]", "#run"].map((one) => document.querySelector(one).getBoundingClientRect()).map(({ top, height }) => Math.round(top + height / 2))).size === 1`), "one row, also where there is little room")
 	b.click("[data-reset]")
 	b.until("document.querySelector(" + js(code) + ").value === document.querySelector('#language').selectedOptions[0].dataset.sample")
 }
