@@ -177,6 +177,8 @@ export class Files {
     section.id = `file-${id}`;
     section.setAttribute("role", "tabpanel");
     section.setAttribute("aria-labelledby", button.id);
+    file.error.id = `file-${id}-error`;
+    section.querySelector("textarea").setAttribute("aria-describedby", file.error.id);
     button.addEventListener("click", () => this.select(file));
     button.addEventListener("dblclick", () => this.rename(file));
     close.addEventListener("click", () => this.#close(file));
