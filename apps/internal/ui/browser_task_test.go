@@ -175,7 +175,7 @@ func TestAChartIsReadWithTheKeyboard(t *testing.T) {
 		t.Helper()
 		b.until(`document.querySelector('[data-chart="memory"] figcaption').textContent.includes(` + js(text) + `)`)
 	}
-	says("now 20 MiB, peak 40 MiB")
+	says("last 20 MiB, peak 40 MiB")
 	eval[bool](b, `document.querySelector('`+chart+`').focus(), true`)
 	b.press(kb.Home)
 	says("10 MiB at 1.0 s")
@@ -183,5 +183,5 @@ func TestAChartIsReadWithTheKeyboard(t *testing.T) {
 	says("40 MiB at 2.0 s")
 	b.there(chart + " .cross")
 	b.press(kb.Escape)
-	says("now 20 MiB, peak 40 MiB")
+	says("last 20 MiB, peak 40 MiB")
 }

@@ -32,6 +32,7 @@ export class Chart {
   #peak = 0;
   #last = null;
   #cursor = null; // the time that the reader looks at
+  #over = false; // nothing more comes
   #frame = 0;
   #value = document.createElement("span");
   #svg = svg("svg", { role: "img", tabindex: 0, height: HEIGHT });
@@ -65,6 +66,11 @@ export class Chart {
     this.#samples.push(this.#last);
     this.#peak = Math.max(this.#peak, value);
     if (this.#samples.length > MOST) this.#samples = halve(this.#samples);
+    this.#later();
+  }
+
+  finish() {
+    this.#over = true;
     this.#later();
   }
 
@@ -175,7 +181,7 @@ export class Chart {
     const { value } = this.#last ?? {};
     const at = this.#cursor === null ? null : this.#nearest(this.#cursor);
     if (at) this.#value.textContent = `${words(at.value)} at ${(at.at_ms / 1000).toFixed(1)} s`;
-    else this.#value.textContent = this.#last ? `now ${words(value)}, peak ${words(this.#peak)}` : "–";
+    else this.#value.textContent = this.#last ? `${this.#over ? "last" : "now"} ${words(value)}, peak ${words(this.#peak)}` : "–";
     const figures = this.#last ? `${words(value)} at last, ${words(this.#peak)} at most, over ${seconds(this.#span / 1000)}` : "nothing measured";
     this.#svg.setAttribute("aria-label", `${name}: ${figures}${this.#limit ? `; the limit is ${words(this.#limit)}` : ""}.`);
   }

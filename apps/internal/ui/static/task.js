@@ -49,20 +49,25 @@ class View {
     this.#enhance(this.#summary);
     this.#listen("submit", (event) => event.target.matches("[data-cancel]") && this.#cancel(event));
     this.#listen("click", ({ target }) => this.#copyCommand(target.closest("[data-copy-curl]")));
-    if (this.#over) return;
+    if (this.#over) return this.#finish();
     this.#clock = setInterval(() => this.#tick(this.#summary), 1_000);
     document.addEventListener("visibilitychange", () => this.#looked(), { signal: this.#stop.signal });
     this.#connect();
+    this.#looked();
   }
 
   close() {
     this.#stop.abort();
     this.#hangUp();
-    for (const part of [...Object.values(this.#panes), ...Object.values(this.#charts)]) part.close();
+    for (const part of this.#parts) part.close();
   }
 
   get #over() {
     return ended(this.#status);
+  }
+
+  get #parts() {
+    return [...Object.values(this.#panes), ...Object.values(this.#charts)];
   }
 
   get #summary() {
@@ -198,8 +203,12 @@ class View {
     this.#hangUp();
     this.#connected();
     for (const name of this.#stale) this.#panes[name].clear();
-    for (const pane of Object.values(this.#panes)) pane.finish();
+    this.#finish();
     this.#refresh();
+  }
+
+  #finish() {
+    for (const part of this.#parts) part.finish();
   }
 
   // What the server writes.
@@ -270,7 +279,7 @@ class View {
     }
     for (const button of summary.querySelectorAll("[data-copy-curl]")) button.hidden = false;
     this.#tick(summary);
-    if (!ended(summary.dataset.status)) this.#showLive(summary);
+    this.#showLive(summary);
   }
 
   #tick(summary) {
@@ -279,8 +288,9 @@ class View {
     }
   }
 
+  /** Says what was used so far, unless the server has said what it was in all. */
   #showLive(summary) {
-    if (!this.#live) return;
+    if (!this.#live || ended(summary.dataset.status)) return;
     const { cpu, wall, memory } = this.#live;
     const words = { cpu: duration(cpu), wall: duration(wall), memory: bytes(memory) };
     for (const [name, text] of Object.entries(words)) summary.querySelector(`[data-live="${name}"]`).textContent = text;
