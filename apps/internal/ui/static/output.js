@@ -216,8 +216,8 @@ export class Output {
       if (text === "\r") this.#restart(changed);
       else this.#write(text, look, changed);
     }
-    if (!this.#waiting) {
-      this.#pending = [];
+    if (this.#next > this.#pending.length / 2) {
+      this.#pending = this.#pending.slice(this.#next);
       this.#next = 0;
     }
     let excess = 0;
@@ -233,12 +233,16 @@ export class Output {
   }
 
   #drop(count) {
-    for (const chunk of this.#chunks.splice(0, count)) {
-      this.#forget(chunk);
-      this.#weight -= chunk.weight;
-      chunk.div.remove();
-      if (this.#at?.chunk === chunk) this.#at = null;
-    }
+    this.#chunks.splice(0, count).forEach((chunk) => this.#remove(chunk));
+  }
+
+  #remove(chunk) {
+    this.#forget(chunk);
+    this.#weight -= chunk.weight;
+    chunk.div.remove();
+    if (this.#at?.chunk !== chunk) return;
+    this.#at = null;
+    this.#mark();
   }
 
   /** The chunk that is written to. */
@@ -320,9 +324,7 @@ export class Output {
       changed.add(chunk);
       if (end || !this.#chunks.at(-2)?.div.classList.contains("cut")) return;
       changed.delete(chunk);
-      this.#forget(chunk);
-      this.#weight -= chunk.weight;
-      this.#chunks.pop().div.remove();
+      this.#remove(this.#chunks.pop());
     }
   }
 
