@@ -1,6 +1,6 @@
 // The list of tasks, kept up to date while somebody looks at it.
 
-import { clock } from "./format.js";
+import { clock, status } from "./format.js";
 
 const EVERY = 2_000; // milliseconds between two looks
 
@@ -20,7 +20,7 @@ function localTimes() {
 function tell(before) {
   const news = [...list.querySelectorAll("tr[data-id]")]
     .filter((row) => before.has(row.dataset.id) && before.get(row.dataset.id) !== row.dataset.status)
-    .map((row) => `Task ${row.dataset.id.slice(-6)} ${row.dataset.status.replace("_", " ")}`);
+    .map((row) => `Task ${row.dataset.id.slice(-6)} ${status(row.dataset.status)}`);
   if (news.length) announce.textContent = news.slice(0, 3).join(". ");
 }
 
