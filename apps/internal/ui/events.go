@@ -246,6 +246,9 @@ func (s *screens) place(id string) string {
 // placeOf returns the API's part of a place, and the terminals as they were there.
 func placeOf(place string) (string, screens, error) {
 	wrong := errors.New("must be the id of an event of this stream")
+	if strings.ContainsFunc(place, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", screens{}, wrong // and can be no field of a request
+	}
 	id, state, ok := strings.Cut(place, ".")
 	if !ok {
 		return id, screens{}, nil

@@ -11,7 +11,7 @@ import (
 )
 
 func FuzzPlace(f *testing.F) {
-	for _, place := range []string{"", "5", "5~end", "5.1.G1szODs1OzFt.", "5-1.2.DQ.G10wOw", "5.1..", "5.-1.!.", ".1..", "5.1.G1s.G1s.x"} {
+	for _, place := range []string{"", "5", "5~end", "5.1.G1szODs1OzFt.", "5-1.2.DQ.G10wOw", "5.1..", "5.-1.!.", ".1..", "5.1.G1s.G1s.x", "5\n6", "5.1.G1s\n.", "5é"} {
 		f.Add(place)
 	}
 	f.Fuzz(func(t *testing.T, place string) {
@@ -19,6 +19,7 @@ func FuzzPlace(f *testing.F) {
 		if err != nil {
 			return
 		}
+		require.Regexp(t, `\A[!-~]*\z`, id, "it becomes a field of a request")
 		require.LessOrEqual(t, len(screens.stdout.place())+len(screens.stderr.place()), 4*maxState)
 		again, same, err := placeOf(screens.place(id))
 		require.NoError(t, err)
