@@ -300,6 +300,13 @@ func TestOutputIsSearchedWrappedAndCopied(t *testing.T) {
 	b.click(`[data-pane="stdout"] [data-copy]`)
 	b.until(`/copied/i.test(document.querySelector('[data-pane="stdout"] [data-copy]').textContent + document.querySelector("[data-announce]").textContent)`)
 	assert.Equal(t, text.String()+"a last needle\n", eval[string](b, "navigator.clipboard.readText()"))
+
+	// Browsers have no clipboard for pages that come by plain http.
+	eval[bool](b, `globalThis.board = navigator.clipboard; Object.defineProperty(navigator, "clipboard", { value: undefined }), true`)
+	b.click("[data-copy-curl]")
+	b.until(`document.querySelector("[data-announce]").textContent === "The command is copied."`)
+	assert.True(t, eval[bool](b, `document.activeElement.matches("[data-copy-curl]")`), "the focus stays")
+	assert.True(t, eval[bool](b, `board.readText().then((text) => text === document.querySelector("[data-copy-curl]").dataset.command)`))
 }
 
 // decode returns JSON as a value.

@@ -109,6 +109,29 @@ func TestTheKeysRunTheProgramAndTheDraftSurvives(t *testing.T) {
 	b.until("document.querySelector(" + js(code) + ").value === document.querySelector('#language').selectedOptions[0].dataset.sample")
 }
 
+func TestADraftThatIsNoneOrIsNotKeptHarmsNothing(t *testing.T) {
+	t.Parallel()
+	b := browse(before(t, "http://"+serve(t, taskrunner.Policy{}).addr))
+	b.open("/")
+	b.ready()
+	sample := b.value(code)
+	for _, draft := range []string{
+		"{", "null", "7", `"python"`, `[]`, `{"language":"none","files":[{"path":"x","content":"x"}]}`, `{"language":"python","files":7,"inputs":7}`,
+		`{"language":"python","files":[null,7,{"path":1,"content":2},{"path":"x"}],"inputs":{"stdin":{},"timeout":[],"__proto__":"x"}}`,
+	} {
+		b.open("/tasks") // whose scripts keep no draft
+		eval[bool](b, `localStorage.setItem("taskrunner.draft", `+js(draft)+`), true`)
+		b.open("/")
+		b.ready()
+		assert.Equal(t, sample, b.value(code), draft)
+		assert.Empty(t, b.value("#stdin")+b.value("#timeout"), draft)
+	}
+	eval[bool](b, `Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); }, true`)
+	b.write(code, "print('not kept')")
+	b.click("#run")
+	b.status("succeeded")
+}
+
 func TestSeveralFilesAreTabsAndRunTogether(t *testing.T) {
 	t.Parallel()
 	fake := fakes.NewExecutor(fakes.Stdout("ran\n"))
@@ -145,6 +168,11 @@ func TestAFileThatIsDroppedIsOpened(t *testing.T) {
 	require.NoError(t, os.WriteFile(script, []byte("echo dropped\n"), 0o644))
 	picture := filepath.Join(t.TempDir(), "picture.png")
 	require.NoError(t, os.WriteFile(picture, []byte("\x89PNG\r\n\x1a\n\x00\x00"), 0o644))
+	folder := filepath.Join(t.TempDir(), "folder")
+	require.NoError(t, os.Mkdir(folder, 0o755))
+	large := filepath.Join(t.TempDir(), "large.txt")
+	require.NoError(t, os.WriteFile(large, nil, 0o644))
+	require.NoError(t, os.Truncate(large, 1<<40)) // more than anybody could read
 	drop := func(file string) {
 		x, y := b.where(code)
 		for _, kind := range []cdpinput.DispatchDragEventType{cdpinput.DispatchDragEventTypeDragEnter, cdpinput.DispatchDragEventTypeDragOver, cdpinput.DispatchDragEventTypeDrop} {
@@ -154,9 +182,11 @@ func TestAFileThatIsDroppedIsOpened(t *testing.T) {
 	drop(script)
 	b.until("document.querySelector(" + js(code) + ").value === 'echo dropped\\n'")
 	assert.Equal(t, "bash", b.value("#language"), "the name says which language it is")
-	drop(picture)
-	b.until(`[...document.querySelectorAll("[data-error]:not([hidden])")].some((one) => one.textContent.includes("picture.png"))`)
-	assert.Equal(t, "echo dropped\n", b.value(code))
+	for _, file := range []string{picture, folder, large} {
+		drop(file)
+		b.until(`[...document.querySelectorAll("[data-error]:not([hidden])")].some((one) => one.textContent.includes(` + js(filepath.Base(file)) + `))`)
+		assert.Equal(t, "echo dropped\n", b.value(code))
+	}
 }
 
 func TestInputArgumentsAndLimitsReachTheProgram(t *testing.T) {
