@@ -237,6 +237,7 @@ func TestWhatTheServiceRefusesStandsAtItsField(t *testing.T) {
 	b.click("#run")
 	b.there("#code-error:not([hidden])")
 	assert.True(t, eval[bool](b, "document.activeElement === document.querySelector("+js(code)+")"))
+	b.there(code + `[aria-invalid="true"][aria-describedby~="code-error"][aria-describedby~="leave-editor"]`)
 	b.write(code, "1")
 	b.click("#run")
 	b.status("succeeded")

@@ -178,7 +178,6 @@ export class Files {
     section.setAttribute("role", "tabpanel");
     section.setAttribute("aria-labelledby", button.id);
     file.error.id = `file-${id}-error`;
-    section.querySelector("textarea").setAttribute("aria-describedby", file.error.id);
     button.addEventListener("click", () => this.select(file));
     button.addEventListener("dblclick", () => this.rename(file));
     close.addEventListener("click", () => this.#close(file));
@@ -207,7 +206,9 @@ export class Files {
       const name = path.value || "untitled";
       const ext = extension(name);
       error.dataset.error = `files[${i}]`;
-      section.querySelector("textarea").setAttribute("aria-label", `Code of ${name}`);
+      const area = section.querySelector("textarea");
+      area.setAttribute("aria-label", `Code of ${name}`);
+      area.setAttribute("aria-describedby", `leave-editor ${error.id}${i === 0 ? " code-error files-error" : ""}`);
       button.textContent = name;
       button.title = several && i === 0 ? `${name}, which is run` : name;
       close.hidden = !several;
