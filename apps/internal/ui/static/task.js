@@ -128,9 +128,10 @@ class View {
   /** Waits longer each time, but not when there is a network again. */
   #pause() {
     const ms = Math.min(LONGEST, 1_000 * 2 ** this.#tries++) * (0.5 + Math.random() / 2);
+    const over = AbortSignal.timeout(ms);
     return new Promise((resolve) => {
-      setTimeout(resolve, ms);
-      addEventListener("online", resolve, { once: true, signal: this.#stop.signal });
+      over.addEventListener("abort", resolve);
+      addEventListener("online", resolve, { once: true, signal: over });
     });
   }
 
