@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/task-runner/task-runner/adapters/httpapi"
 )
@@ -33,17 +32,6 @@ func (p tasksPage) Filtered() bool { return p.Status != "" || p.Language != "" |
 
 // Sentence says how a task ended, or where it is.
 func (p tasksPage) Sentence(t httpapi.TaskSummary) string { return outcome(t, nil) }
-
-// Ran says how long a task ran, or has been running.
-func (p tasksPage) Ran(t httpapi.TaskSummary) string {
-	switch {
-	case t.Usage.WallTimeMS != nil:
-		return durationOf(*t.Usage.WallTimeMS)
-	case t.Status == "running":
-		return between(t.StartedAt, new(httpapi.Time(time.Now())))
-	}
-	return between(t.StartedAt, t.FinishedAt)
-}
 
 // tasks shows the list.
 func (h *handler) tasks(w http.ResponseWriter, r *http.Request) {

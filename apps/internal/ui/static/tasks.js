@@ -1,6 +1,6 @@
 // The list of tasks, kept up to date while somebody looks at it.
 
-import { clock, status } from "./format.js";
+import { clock, elapsed, status } from "./format.js";
 
 const EVERY = 2_000; // milliseconds between two looks
 
@@ -13,6 +13,13 @@ function localTimes() {
   for (const time of list.querySelectorAll("[data-time]")) {
     time.textContent = clock(time.dateTime);
     time.title = new Date(time.dateTime).toLocaleString();
+  }
+}
+
+/** Says how long it is since the times that the server wrote, by its clock. */
+function tick() {
+  for (const span of list.querySelectorAll("[data-elapsed-since]")) {
+    span.textContent = elapsed(Date.now() - skew - Date.parse(span.dataset.elapsedSince));
   }
 }
 
@@ -29,6 +36,8 @@ async function look() {
   try {
     const response = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!response.ok) throw new Error(response.statusText);
+    skew = Date.now() - Date.parse(response.headers.get("date"));
+    if (Math.abs(skew) < 2_000) skew = 0; // dates are in whole seconds
     fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("[data-tasks]");
   } catch {
     connection.hidden = false;
@@ -47,15 +56,18 @@ async function look() {
 
 let shown = list.cloneNode(true); // as the server wrote it
 let busy = false;
+let skew = 0; // how far the clock here is ahead of the server's
 
-async function tick() {
+async function keepUp() {
   if (document.hidden || busy) return;
   busy = true;
   await look();
+  tick();
   busy = false;
 }
 
 localTimes();
+tick();
 filters.querySelector("[data-apply]").hidden = true;
 filters.addEventListener("change", () => filters.requestSubmit());
 filters.addEventListener("submit", (event) => {
@@ -64,6 +76,6 @@ filters.addEventListener("submit", (event) => {
   const chosen = new URLSearchParams([...new FormData(filters)].filter(([, value]) => value));
   location.assign(chosen.size ? `/tasks?${chosen}` : "/tasks");
 });
-setInterval(tick, EVERY);
-document.addEventListener("visibilitychange", tick);
+setInterval(keepUp, EVERY);
+document.addEventListener("visibilitychange", keepUp);
 document.documentElement.dataset.ready = "tasks";
