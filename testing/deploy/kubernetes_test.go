@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,6 +176,36 @@ func TestObjectsThatKubernetesWouldRefuseAreNoticed(t *testing.T) {
 			_, changed := mutant(t, c.kind, c.name, c.old, c.replacement)
 			assert.Error(t, valid.check(changed))
 		})
+	}
+}
+
+// The routes of the pages are in their code, which this module may not import.
+var route = regexp.MustCompile(`mux\.Handle(?:Func)?\("(?:[A-Z]+ )?(/[^"]*)"`)
+
+func TestIngressesPassThePagesAndNothingElseOfWeb(t *testing.T) {
+	code, err := os.ReadFile(root + "/apps/internal/ui/ui.go")
+	require.NoError(t, err)
+	routes := route.FindAllSubmatch(code, -1)
+	require.NotEmpty(t, routes)
+	f, err := read(build(t, "overlays/example"))
+	require.NoError(t, err)
+	require.NotEmpty(t, f.ingresses)
+	for name, i := range f.ingresses {
+		for _, r := range i.Spec.Rules {
+			passes := func(path string) bool {
+				return slices.ContainsFunc(r.HTTP.Paths, func(p networkingv1.HTTPIngressPath) bool {
+					prefix := *p.PathType == networkingv1.PathTypePrefix
+					return path == p.Path || prefix && strings.HasPrefix(path, strings.TrimSuffix(p.Path, "/")+"/")
+				})
+			}
+			for _, m := range routes {
+				path := strings.TrimSuffix(string(m[1]), "{$}")
+				assert.True(t, passes(path), "Ingress %s does not pass %s, which a page needs", name, path)
+			}
+			for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+				assert.False(t, passes(path), "Ingress %s shows %s to everybody", name, path)
+			}
+		}
 	}
 }
 
