@@ -174,7 +174,7 @@ func TestWithoutItsBackendThePageSaysSo(t *testing.T) {
 	p := start(t, nil, "--backend-url="+nowhere(t), "--docs-url=https://run.example.com/docs", "--allowed-hosts=run.example.com")
 	status, page := p.get("/", "run.example.com")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
-	assert.Contains(t, page, "Task Runner is away just now.")
+	assert.Contains(t, page, "Task Runner is not available right now.")
 	assert.Contains(t, page, `<a href="https://run.example.com/docs">`)
 	status, body := p.get("/readyz", "")
 	assert.Equal(t, http.StatusServiceUnavailable, status)

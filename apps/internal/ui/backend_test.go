@@ -331,7 +331,7 @@ func TestABackendThatGoesAwayIsMissedAndComesBack(t *testing.T) {
 	assert.GreaterOrEqual(t, s.failures("unreachable"), 3.0)
 	page := s.do("GET", "/tasks/"+id, "")
 	assert.Equal(t, http.StatusServiceUnavailable, page.StatusCode)
-	assert.Contains(t, page.body, "Task Runner is away just now.")
+	assert.Contains(t, page.body, "Task Runner is not available right now.")
 	assert.Equal(t, http.StatusOK, s.do("GET", "/static/base.css", "").StatusCode)
 	assert.Equal(t, http.StatusNotFound, s.do("GET", "/nothing", "").StatusCode)
 	assert.Error(t, s.backend.Ready(t.Context()))

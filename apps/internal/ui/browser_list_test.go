@@ -88,7 +88,7 @@ func TestAPageOfAServiceThatIsAwayComesByItself(t *testing.T) {
 	b.excuse("503")
 	api.kill()
 	b.open("/")
-	assert.Contains(t, b.text("h1"), "away")
+	assert.Contains(t, b.text("h1"), "not available")
 	api.start()
 	b.there("#program")
 }

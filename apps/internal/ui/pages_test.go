@@ -126,7 +126,7 @@ func TestWhatIsWrongStandsAtItsField(t *testing.T) {
 		"a limit that no number is":      {program("cpu_limit", "NaN"), []string{at("cpu_limit", "must be a number, such as 1")}},
 		"a limit that is too high":       {program("timeout", "1e9"), []string{`data-error="timeout">`, "must be from 1ms to 10m0s"}},
 		"a size that is none":            {program("memory_limit", "much"), []string{`data-error="memory_limit">`, `value="much"`}},
-		"an open quote":                  {program("args", `"open`), []string{at("args", "have a quote that does not end"), `value="&#34;open"`}},
+		"an open quote":                  {program("args", `"open`), []string{at("args", "must have every quote closed"), `value="&#34;open"`}},
 		"an environment that is none":    {program("env", "A=1\r\nB"), []string{`data-error="env">`, "NAME=value", "A=1\nB"}},
 		"no code":                        {url.Values{"language": {"python"}, "path": {"main.py"}, "content": {""}}, []string{`data-error="code">`}},
 		"no such language":               {url.Values{"language": {"<b>"}, "content": {"1"}}, []string{`data-error="language">`}},

@@ -124,7 +124,7 @@ func (p runPage) Presets() []preset {
 			"cpu_limit": number(l.CPULimit), "pids_limit": strconv.Itoa(l.PIDsLimit),
 			"output_limit": sizeOf(l.OutputLimit), "disk_limit": sizeOf(l.DiskLimit),
 		})
-		return preset{name, fmt.Sprintf("%s s, %s of memory, %s cores", number(l.Timeout), bytesOf(l.MemoryLimit), number(l.CPULimit)), string(values)}
+		return preset{name, fmt.Sprintf("%s s, %s of memory, %s", number(l.Timeout), bytesOf(l.MemoryLimit), coresOf(l.CPULimit)), string(values)}
 	}
 	small := d
 	small.Timeout, small.MemoryLimit, small.CPULimit = min(d.Timeout, 5), min(d.MemoryLimit, 64<<20), min(d.CPULimit, 0.5)
@@ -133,7 +133,7 @@ func (p runPage) Presets() []preset {
 	return []preset{
 		choice("Small", small),
 		{"Default", choice("", d).Title, string(none)},
-		choice("Most", m),
+		choice("Maximum", m),
 	}
 }
 
@@ -451,7 +451,7 @@ func (p *runPage) spec() (map[string]any, error) {
 		spec["stdin"] = f.Stdin
 	}
 	if args, err := shellquote.Split(f.Args); err != nil {
-		wrong("args", "have a quote that does not end")
+		wrong("args", "must have every quote closed")
 	} else if len(args) > 0 {
 		spec["args"] = args
 	}
@@ -544,7 +544,7 @@ func (h *handler) parseForm(w http.ResponseWriter, r *http.Request, limit int64)
 	}
 	status, code, detail := http.StatusBadRequest, "bad_form", "The form could not be read."
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		status, detail = http.StatusRequestEntityTooLarge, "The program is larger than this service takes."
+		status, detail = http.StatusRequestEntityTooLarge, "The program is larger than this service accepts."
 	} else if errors.Is(err, errCrowded) {
 		status, code, detail = http.StatusServiceUnavailable, "busy", "Too many large programs arrive at once; try again later."
 	}

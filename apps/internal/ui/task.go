@@ -153,12 +153,7 @@ func (h *handler) getTask(r *http.Request, id string) (task httpapi.Task, err er
 func (p taskPage) CPUPercent() float64 { return *p.Spec.CPULimit * 100 }
 
 // Cores is the limit of the CPU in words.
-func (p taskPage) Cores() string {
-	if *p.Spec.CPULimit == 1 {
-		return "1 core"
-	}
-	return number(*p.Spec.CPULimit) + " cores"
-}
+func (p taskPage) Cores() string { return coresOf(*p.Spec.CPULimit) }
 
 // OwnLabels are the task's labels but for the one that the page gives.
 func (p taskPage) OwnLabels() map[string]string { return ownLabels(p.Labels) }

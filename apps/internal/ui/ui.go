@@ -162,10 +162,10 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	name := "message.html"
 	switch problem.Status {
 	case http.StatusNotFound, http.StatusGone:
-		m.Message, m.Detail, m.RequestID = "There is no such task.", "Finished tasks are kept for a while only. This one is gone, or never was.", ""
+		m.Message, m.Detail, m.RequestID = "There is no such task.", "Finished tasks are only kept for a while. This one is gone, or never existed.", ""
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
-		m.Message, m.Detail, name = "Task Runner is away just now.", "", "away.html"
+		m.Message, m.Detail, name = "Task Runner is not available right now.", "", "away.html"
 		if r.Method != http.MethodGet {
 			m.Message, m.Detail, name = "Not now.", problem.Detail, "message.html"
 		}

@@ -294,7 +294,7 @@ func TestAPageThatCouldDoNothingSaysSo(t *testing.T) {
 		w := get(t, h, path)
 		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 		assert.Equal(t, "5", w.Header().Get("Retry-After"))
-		assert.Contains(t, w.Body.String(), "<h1>Task Runner is away just now.</h1>")
+		assert.Contains(t, w.Body.String(), "<h1>Task Runner is not available right now.</h1>")
 		assert.Contains(t, w.Body.String(), `src="/static/away.js"`)
 		assert.NotContains(t, w.Body.String(), "secret")
 	}

@@ -45,6 +45,14 @@ func sizeOf(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
+// coresOf returns a limit of the CPU.
+func coresOf(n float64) string {
+	if n == 1 {
+		return "1 core"
+	}
+	return number(n) + " cores"
+}
+
 // durationOf returns a duration in milliseconds as people read it.
 func durationOf(ms float64) string {
 	switch {
@@ -105,17 +113,16 @@ func ended(status string) bool { return status != "queued" && status != "running
 
 // signals says what those mean that programs usually end by.
 var signals = map[string]string{
-	"SIGABRT": "it gave up on itself",
+	"SIGABRT": "it aborted itself",
 	"SIGBUS":  "it used memory that does not exist",
-	"SIGFPE":  "a calculation that is impossible",
+	"SIGFPE":  "an impossible calculation, such as a division by zero",
 	"SIGILL":  "an instruction that does not exist",
-	"SIGKILL": "it was ended at once",
 	"SIGPIPE": "it wrote to a pipe that nobody reads",
 	"SIGSEGV": "it used memory that is not its own",
 	"SIGSYS":  "a system call that is not allowed",
-	"SIGTERM": "it was asked to end",
-	"SIGXCPU": "it used more CPU time than it may",
-	"SIGXFSZ": "a file grew larger than it may",
+	"SIGTERM": "it was asked to stop",
+	"SIGXCPU": "it used more CPU time than allowed",
+	"SIGXFSZ": "a file grew larger than allowed",
 }
 
 // outcome is a sentence on where a task is, or on how it ended. Limits are nil where
@@ -127,7 +134,7 @@ func outcome(t httpapi.TaskSummary, spec *httpapi.Spec) string {
 			return "Being cancelled."
 		}
 		if t.Attempt > 0 {
-			return "Its worker was lost: it waits for another one."
+			return "Its worker was lost. Waiting for another one."
 		}
 		return "Waiting for a worker."
 	case "running":
@@ -167,17 +174,17 @@ func ending(t httpapi.TaskSummary, spec *httpapi.Spec) string {
 		if spec != nil && spec.MemoryLimit != nil {
 			return "Killed: used more than " + bytesOf(int64(*spec.MemoryLimit)) + " of memory"
 		}
-		return "Killed: used more memory than it may"
+		return "Killed: used more memory than allowed"
 	case "timeout":
 		if spec != nil && spec.Timeout != nil {
 			return "Killed: ran longer than " + number(*spec.Timeout) + " s"
 		}
-		return "Killed: ran longer than it may"
+		return "Killed: ran longer than allowed"
 	case "output_limit":
 		if spec != nil && spec.OutputLimit != nil {
 			return "Killed: wrote more than " + bytesOf(int64(*spec.OutputLimit))
 		}
-		return "Killed: wrote more than it may"
+		return "Killed: wrote more than allowed"
 	case "cancelled":
 		if t.StartedAt == nil {
 			return "Cancelled before it started"

@@ -54,8 +54,8 @@ func TestHowATaskEndedInWords(t *testing.T) {
 		task httpapi.TaskSummary
 		spec *httpapi.Spec
 	}{
-		"Waiting for a worker.":                          {httpapi.TaskSummary{Accepted: httpapi.Accepted{Status: "queued"}}, spec},
-		"Its worker was lost: it waits for another one.": {httpapi.TaskSummary{Accepted: httpapi.Accepted{Status: "queued"}, Attempt: 1}, spec},
+		"Waiting for a worker.":                         {httpapi.TaskSummary{Accepted: httpapi.Accepted{Status: "queued"}}, spec},
+		"Its worker was lost. Waiting for another one.": {httpapi.TaskSummary{Accepted: httpapi.Accepted{Status: "queued"}, Attempt: 1}, spec},
 		"Running.":                   {httpapi.TaskSummary{Accepted: httpapi.Accepted{Status: "running"}}, spec},
 		"Being cancelled.":           {httpapi.TaskSummary{Accepted: httpapi.Accepted{Status: "running"}, CancelRequestedAt: new(httpapi.Time)}, spec},
 		"Finished with exit code 0.": {ended("succeeded", "exit", "", code(0)), spec},
@@ -64,12 +64,12 @@ func TestHowATaskEndedInWords(t *testing.T) {
 		"Killed by SIGSEGV: it used memory that is not its own.": {ended("failed", "signal", "", signal("SIGSEGV")), spec},
 		"Killed by SIGUSR1.":                                                       {ended("failed", "signal", "", signal("SIGUSR1")), spec},
 		"Killed: used more than 256 MiB of memory.":                                {ended("failed", "oom", "a process was killed"), spec},
-		"Killed: used more memory than it may.":                                    {ended("failed", "oom", ""), nil},
+		"Killed: used more memory than allowed.":                                   {ended("failed", "oom", ""), nil},
 		"Killed: ran longer than 1.5 s.":                                           {ended("timed_out", "timeout", ""), spec},
-		"Killed: ran longer than it may.":                                          {ended("timed_out", "timeout", ""), nil},
+		"Killed: ran longer than allowed.":                                         {ended("timed_out", "timeout", ""), nil},
 		"Killed: the compile step ran for longer than 2s.":                         {ended("timed_out", "timeout", "the compile step ran for longer than 2s"), spec},
 		"Killed: wrote more than 1 MiB.":                                           {ended("failed", "output_limit", ""), spec},
-		"Killed: wrote more than it may.":                                          {ended("failed", "output_limit", ""), nil},
+		"Killed: wrote more than allowed.":                                         {ended("failed", "output_limit", ""), nil},
 		"Cancelled.":                                                               {ended("cancelled", "cancelled", ""), spec},
 		"Cancelled before it started.":                                             {ended("cancelled", "cancelled", "", func(s *httpapi.TaskSummary) { s.StartedAt = nil }), spec},
 		"Could not be run, which is not the program's fault: the worker was lost.": {ended("failed", "infrastructure", "the worker was lost"), spec},
