@@ -1,5 +1,5 @@
-# Looks for the number with the longest Collatz sequence, for two seconds.
-# The next number is half of an even one, and three times an odd one plus one.
+# Searches for the longest Collatz sequence, for two seconds.
+# An even number is halved and an odd one becomes 3n + 1, until it is 1.
 import sys
 import time
 
@@ -19,4 +19,4 @@ for tenth in range(1, 11):
         steps.append(count + steps[n])
     most = max(steps)
     bar = GREEN + "█" * tenth + RESET + "░" * (10 - tenth)
-    print(f"{bar} {len(steps) - 1:>9,} numbers, the longest way: {most} steps from {steps.index(most):,}")
+    print(f"{bar} {len(steps) - 1:>9,} numbers, longest: {most} steps from {steps.index(most):,}")

@@ -1,4 +1,4 @@
-# Throws two dice, again and again, and draws how often each sum came.
+# Throws two dice, again and again, and draws how often each sum came up.
 bold=$'\e[1m' green=$'\e[32m' reset=$'\e[0m'
 
 # Whom to greet: the arguments, or else the first line of the input.

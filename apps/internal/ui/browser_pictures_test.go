@@ -23,16 +23,16 @@ import (
 
 // progress is what Python's sample says after each tenth of its time.
 var progress = []string{
-	"  170,000 numbers, the longest way: 382 steps from 156,159",
-	"  340,000 numbers, the longest way: 442 steps from 230,631",
-	"  510,000 numbers, the longest way: 448 steps from 410,011",
-	"  680,000 numbers, the longest way: 508 steps from 626,331",
-	"  850,000 numbers, the longest way: 524 steps from 837,799",
-	"1,020,000 numbers, the longest way: 524 steps from 837,799",
-	"1,190,000 numbers, the longest way: 527 steps from 1,117,065",
-	"1,360,000 numbers, the longest way: 527 steps from 1,117,065",
-	"1,530,000 numbers, the longest way: 530 steps from 1,501,353",
-	"1,700,000 numbers, the longest way: 530 steps from 1,501,353",
+	"  170,000 numbers, longest: 382 steps from 156,159",
+	"  340,000 numbers, longest: 442 steps from 230,631",
+	"  510,000 numbers, longest: 448 steps from 410,011",
+	"  680,000 numbers, longest: 508 steps from 626,331",
+	"  850,000 numbers, longest: 524 steps from 837,799",
+	"1,020,000 numbers, longest: 524 steps from 837,799",
+	"1,190,000 numbers, longest: 527 steps from 1,117,065",
+	"1,360,000 numbers, longest: 527 steps from 1,117,065",
+	"1,530,000 numbers, longest: 530 steps from 1,501,353",
+	"1,700,000 numbers, longest: 530 steps from 1,501,353",
 }
 
 // performance is what Python's sample does, with a pause between any two looks at it.
