@@ -54,7 +54,7 @@ func newServeFlags() serveFlags {
 		"host names that the API answers to beside localhost, separated by commas", settings.Names)
 	s.ShowDefault("allowed-hosts", "none where all listens on loopback, else any")
 	f.secret = options.SecretKey(s, "")
-	s.ShowDefault("secret-key", "a random one for each start, with which sessions end as tasks do")
+	s.ShowDefault("secret-key", "a random one at each start: browsers are forgotten, as tasks are")
 
 	s.Group("Tasks")
 	f.executor = options.Executor(s)
