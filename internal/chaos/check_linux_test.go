@@ -102,7 +102,7 @@ func (w *world) requireEnd(k *tracked) {
 			assert.Equal(t, task.Attempt, h.end.Attempt, "%s of %s", reader, what)
 		}
 		assert.Empty(t, h.legal(), "%s of %s: %+v", reader, what, h.statuses)
-		if !k.cancelled && !w.unsteady {
+		if !k.cancelled && !w.unsteady && !w.lostLive(k) {
 			assert.True(t, string(h.stdout) == k.stdout, "%s of %s heard %d bytes of %d", reader, what, len(h.stdout), len(k.stdout))
 		}
 	}
@@ -134,6 +134,25 @@ func (w *world) requireOutput(ctx context.Context, k *tracked, task taskrunner.T
 	assert.NoError(t, err, "the log of %s", what)
 	assert.True(t, bytes.Equal(want, got), "the log of %s has %d bytes of %d", what, len(got), len(want))
 	assert.True(t, info.Complete, "the log of %s", what)
+}
+
+// lostLive reports whether a worker said that it could not publish all output of a task
+// in time, as happens with short leases on a machine that is busy: its readers miss some
+// then, which the log has.
+func (w *world) lostLive(k *tracked) bool {
+	w.t.Helper()
+	files, err := os.ReadDir(w.logs)
+	require.NoError(w.t, err)
+	for _, f := range files {
+		text, err := os.ReadFile(filepath.Join(w.logs, f.Name()))
+		require.NoError(w.t, err)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "live events of a task are lost") && strings.Contains(line, " task="+string(k.id)+" ") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // endsTold counts the ends that were published, whatever a Watch makes of them.

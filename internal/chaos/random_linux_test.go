@@ -32,7 +32,7 @@ func TestTasksSurviveWorkersThatAreKilledAllTheTime(t *testing.T) {
 func TestTasksSurviveWorkersThatFreezeAllTheTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testenv.RedisOptions{})
-	w.lease, w.outlived = time.Second, true
+	w.lease, w.outlived = 2*time.Second, true
 	w.crowd(3)
 	for few := range slices.Chunk(mixed(48, 3), 6) {
 		w.submitAll(few)

@@ -68,7 +68,7 @@ type tracked struct {
 func newWorld(t *testing.T, redisOptions testenv.RedisOptions) *world {
 	t.Helper()
 	needRoot(t)
-	w := &world{t: t, lease: 2 * time.Second, logs: t.TempDir(), began: time.Now(), groups: groups(t), killed: map[string]time.Time{}}
+	w := &world{t: t, lease: 3 * time.Second, logs: t.TempDir(), began: time.Now(), groups: groups(t), killed: map[string]time.Time{}}
 	w.journal = filepath.Join(w.logs, "journal")
 	require.NoError(t, os.WriteFile(w.journal, nil, 0o600))
 	w.servers, w.addresses = start(t, redisOptions)
@@ -151,7 +151,12 @@ func (w *world) accept(s taskrunner.Spec) (id ports.TaskID) {
 func (w *world) insist(f func() error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	for f() != nil && !passed(ctx.Done(), tick) {
+	err := f()
+	for err != nil && !passed(ctx.Done(), tick) {
+		err = f()
+	}
+	if err != nil {
+		w.t.Logf("tried for %s in vain: %v", patience, err)
 	}
 }
 

@@ -73,7 +73,7 @@ type MongoOptions struct {
 
 // MongoServer is a server of MongoDB's protocol of a test's own, with no password
 // unless it is secure. Clients that go by its URI or address reach it through a gate
-// that lets one update or delete through at a time; a secure one has none.
+// that lets one write through at a time; a secure one has none.
 type MongoServer struct {
 	*Server
 	URI  string      // with the password

@@ -10,10 +10,11 @@ import (
 	"testing"
 )
 
-// writeGate is a proxy that gives FerretDB what MongoDB has: an update or delete that is
-// one step. FerretDB 1 looks for the document first and then writes it as it found it,
-// whatever happened in between; so one such command at a time gets to it. Everything else
-// interleaves as it does in earnest.
+// writeGate is a proxy that gives FerretDB what MongoDB has. An update or delete is one
+// step: FerretDB 1 looks for the document first and then writes it as it found it,
+// whatever happened in between. And no write waits forever: SQLite has one writer at a
+// time and no queue, so that an insert loses against a crowd of updates again and again.
+// So one write at a time gets to it, in turn. Reads interleave as they do in earnest.
 type writeGate struct {
 	proxy
 	turn sync.Mutex
@@ -29,7 +30,7 @@ func newWriteGate(t testing.TB, target string) *writeGate {
 }
 
 // GateWrites stands between clients of MongoDB, who connect to the listener, and FerretDB
-// at target, which is host and port, and lets one update or delete through at a time. It
+// at target, which is host and port, and lets one write through at a time. It
 // returns when the listener is closed; connections that there are go on.
 func GateWrites(listener net.Listener, target string) {
 	g := &writeGate{proxy: proxy{dial: dialer("tcp", target), listener: listener, links: map[*link]struct{}{}}}
@@ -59,7 +60,7 @@ func (g *writeGate) relayInTurn(l *link) {
 // ask sends a request to the server and returns the answer.
 func (g *writeGate) ask(l *link, request []byte) ([]byte, error) {
 	switch command(request) {
-	case "update", "delete", "findAndModify":
+	case "insert", "update", "delete", "findAndModify":
 		g.turn.Lock()
 		defer g.turn.Unlock()
 	}
