@@ -106,6 +106,7 @@ export class Editor {
   refresh() {
     // A line's height is what the browser makes of it, which zoom can round.
     this.#code.style = "";
+    this.#clear();
     this.#shown.data = `${"\n".repeat(99)} `;
     this.#height = this.#code.getBoundingClientRect().height / 100;
     this.#top = parseFloat(getComputedStyle(this.#area).paddingTop);
@@ -119,8 +120,7 @@ export class Editor {
     this.#area.blur();
     this.#resized.disconnect();
     cancelAnimationFrame(this.#frame);
-    for (const [highlight, range] of this.#ranges) highlight.delete(range);
-    this.#ranges = [];
+    this.#clear();
   }
 
   // What is drawn.
@@ -195,8 +195,7 @@ export class Editor {
 
   /** Shows the lines from #first to #last in colours. */
   #colour() {
-    for (const [highlight, range] of this.#ranges) highlight.delete(range);
-    this.#ranges = [];
+    this.#clear();
     const live = this.#root.classList.contains("live");
     const text = this.#text;
     const from = this.#starts[this.#first];
@@ -218,6 +217,12 @@ export class Editor {
         if (!kind && piece.endsWith("\n") && at >= this.#safe.at(-1) + STEP && at < text.length) this.#safe.push(at);
       }
     }
+  }
+
+  /** Takes the colours away. That comes before the text changes, or Firefox leaves some. */
+  #clear() {
+    for (const [highlight, range] of this.#ranges) highlight.delete(range);
+    this.#ranges = [];
   }
 
   #numbered() {
