@@ -61,7 +61,7 @@ type Spec struct {
 	Priority int
 	// MaxAttempts bounds how often the task is started when a worker or a
 	// sandbox is lost. A program that ran to its end, however badly, is never
-	// tried again. Default: 3.
+	// tried again. From 1 to 10, default DefaultMaxAttempts.
 	MaxAttempts int
 	// Labels are the caller's own marks, for List.
 	Labels map[string]string
@@ -72,6 +72,9 @@ type Spec struct {
 
 // DefaultQueue is the name of the queue of a Spec that names none.
 const DefaultQueue = "default"
+
+// DefaultMaxAttempts is the MaxAttempts of a Spec that has none.
+const DefaultMaxAttempts = 3
 
 // File is one file of a program.
 type File struct {

@@ -27,9 +27,8 @@ const (
 	maxLabelName  = 63
 	maxLabelValue = 255
 
-	maxIdempotencyKey  = 255
-	maxMaxAttempts     = 10
-	defaultMaxAttempts = 3
+	maxIdempotencyKey = 255
+	maxMaxAttempts    = 10
 )
 
 // checkSpec checks spec against policy, which is complete, and the languages that
@@ -53,7 +52,7 @@ func checkSpec(spec Spec, policy Policy, langs registry) (Spec, error) {
 	spec.Language = lang.Name
 	spec.Limits = fillLimits(spec.Limits, policy.Default)
 	spec.Queue = orElse(spec.Queue, ports.DefaultQueue)
-	spec.MaxAttempts = orElse(spec.MaxAttempts, defaultMaxAttempts)
+	spec.MaxAttempts = orElse(spec.MaxAttempts, ports.DefaultMaxAttempts)
 
 	var err error
 	if spec.Entrypoint, err = checkSources(spec, lang); err != nil {

@@ -125,7 +125,7 @@ func serveAll(ctx context.Context, p process) (int, error) {
 		docs = serve.URL(api.Addr()) + "/docs"
 	}
 	secret := cmp.Or(*f.secret, rand.Text()+rand.Text()) // one alone is too short for a secret
-	page, err := ui.New(ui.Config{API: app.API, Secret: secret, DocsURL: docs})
+	page, err := ui.New(ui.Config{API: app.API, Secret: secret, DocsURL: docs, Logger: log})
 	if err != nil {
 		return 0, errors.Join(err, shut(ctx, app))
 	}

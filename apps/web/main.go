@@ -66,7 +66,7 @@ func (w web) run(ctx context.Context, p *serve.Process) error {
 		return err
 	}
 	defer backend.Close()
-	page, err := ui.New(ui.Config{API: backend, Secret: *w.secret, DocsURL: w.docs(p.Listener.Addr())})
+	page, err := ui.New(ui.Config{API: backend, Secret: *w.secret, DocsURL: w.docs(p.Listener.Addr()), Logger: p.Log})
 	if err != nil {
 		return err
 	}

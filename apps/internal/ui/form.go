@@ -84,6 +84,7 @@ func formOf(s httpapi.Spec, source string) (f form, notice string) {
 	f.Env = envOf(env)
 	without("the queue", s.Queue != ports.DefaultQueue)
 	without("the priority", s.Priority != 0)
+	without("the number of attempts", *s.MaxAttempts != ports.DefaultMaxAttempts)
 	without("labels", len(ownLabels(s.Labels)) > 0)
 	if len(left) > 0 {
 		notice = "Left out here, but kept by Run again: " + strings.Join(left, ", ") + "."

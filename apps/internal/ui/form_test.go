@@ -19,7 +19,7 @@ func aSpec(change func(*httpapi.Spec)) httpapi.Spec {
 	s := httpapi.Spec{
 		Language: "python", Code: "print(1)\n", Entrypoint: "main.py", Queue: ports.DefaultQueue,
 		CPULimit: new(1.0), MemoryLimit: new(httpapi.Size(1 << 20)), Timeout: new(1.0), PIDsLimit: new(1),
-		OutputLimit: new(httpapi.Size(1)), DiskLimit: new(httpapi.Size(1 << 20)), MaxAttempts: new(3),
+		OutputLimit: new(httpapi.Size(1)), DiskLimit: new(httpapi.Size(1 << 20)), MaxAttempts: new(ports.DefaultMaxAttempts),
 	}
 	change(&s)
 	return s
@@ -59,8 +59,8 @@ func TestWhatAFormCannotHoldIsSaid(t *testing.T) {
 			assert.Equal(t, "A=1", f.Env)
 		}},
 		"what it has no field for": {func(s *httpapi.Spec) {
-			s.Queue, s.Priority, s.Labels = "gpu", 5, map[string]string{ownerLabel: "me", "course": "1"}
-		}, "the queue, the priority, labels", func(*testing.T, form) {}},
+			s.Queue, s.Priority, s.MaxAttempts, s.Labels = "gpu", 5, new(1), map[string]string{ownerLabel: "me", "course": "1"}
+		}, "the queue, the priority, the number of attempts, labels", func(*testing.T, form) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,11 +13,14 @@ package ui
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -48,6 +51,9 @@ type Config struct {
 	Secret string
 	// DocsURL is where the API's documentation is; empty hides the link to it.
 	DocsURL string
+	// Logger gets why there is no page to show, where the API did not say it.
+	// Default: slog.Default().
+	Logger *slog.Logger
 }
 
 // New returns the handler of the web interface.
@@ -67,7 +73,10 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
 	}
-	h := &handler{templates: templates, api: calls{cfg.API}, sessions: sessions, docsURL: cfg.DocsURL}
+	h := &handler{
+		templates: templates, api: calls{cfg.API}, sessions: sessions, docsURL: cfg.DocsURL,
+		log: cmp.Or(cfg.Logger, slog.Default()),
+	}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.run)
@@ -118,6 +127,7 @@ type handler struct {
 	api       calls
 	sessions  *sessions
 	docsURL   string
+	log       *slog.Logger
 	forms     atomic.Int64 // bytes of all that are being submitted
 }
 
@@ -157,7 +167,7 @@ func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
 // fail answers with a page that says why there is no other one. While the API is away
 // that page looks by itself whether it is back.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	problem := problemFor(err)
+	problem := h.explain(err)
 	m := message{frame: h.frame(r, "Task Runner", ""), Detail: problem.Detail, RequestID: problem.RequestID}
 	name := "message.html"
 	switch problem.Status {
@@ -177,9 +187,21 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // problem answers a script.
 func (h *handler) problem(w http.ResponseWriter, err error) {
-	problem := problemFor(err)
+	problem := h.explain(err)
 	writeJSON(w, problem.Status, problem)
 }
+
+// explain returns what to say about err, and logs what is not said.
+func (h *handler) explain(err error) *httpapi.Problem {
+	problem := problemFor(err)
+	if problem.Code == badAnswer && !errors.Is(err, context.Canceled) { // else it is the reader who left
+		h.log.Error("the API did not answer a page as it should", "error", err)
+	}
+	return problem
+}
+
+// badAnswer is the code of the one problem that is not the API's.
+const badAnswer = "bad_answer"
 
 // problemFor returns what to say about err: what the API said, or that it did not
 // answer as it should.
@@ -189,7 +211,7 @@ func problemFor(err error) *httpapi.Problem {
 	}
 	return &httpapi.Problem{
 		Type: "about:blank", Title: http.StatusText(http.StatusBadGateway), Status: http.StatusBadGateway,
-		Detail: "The service behind this page did not answer as it should; try again.", Code: "bad_answer",
+		Detail: "The service behind this page did not answer as it should; try again.", Code: badAnswer,
 	}
 }
 
@@ -205,6 +227,7 @@ func writeJSON(w http.ResponseWriter, status int, content any) {
 func (h *handler) render(w http.ResponseWriter, status int, name string, content any) {
 	var body bytes.Buffer
 	if err := h.templates.ExecuteTemplate(&body, name, content); err != nil {
+		h.log.Error("could not render a page", "template", name, "error", err)
 		http.Error(w, "the page could not be rendered", http.StatusInternalServerError)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,7 +30,9 @@ const secret = "0123456789abcdef0123456789abcdef"
 
 func newUI(t *testing.T, api http.Handler) http.Handler {
 	t.Helper()
-	h, err := ui.New(ui.Config{API: api, Secret: secret, DocsURL: "http://127.0.0.1:8000/docs"})
+	h, err := ui.New(ui.Config{
+		API: api, Secret: secret, DocsURL: "http://127.0.0.1:8000/docs", Logger: slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	return h
 }
@@ -320,6 +323,18 @@ func TestAnAPIThatMakesNoSenseIsNoPage(t *testing.T) {
 			assert.NotContains(t, w.Body.String(), "proxy")
 		})
 	}
+}
+
+func TestWhyThereIsNoPageIsLogged(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	h, err := ui.New(ui.Config{
+		API:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }),
+		Secret: secret, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	require.NoError(t, err)
+	get(t, h, "/")
+	assert.Contains(t, log.String(), "reading the answer of /api/v1/languages")
 }
 
 func TestATaskThatLacksWhatTasksHaveIsNoPage(t *testing.T) {
