@@ -79,6 +79,7 @@ func everyPage(b *tab, pages map[string]string, f func(name string)) {
 		if name == "running" {
 			b.shows(stdout, "running\n")
 		}
+		b.drawn()
 		f(name)
 	}
 }

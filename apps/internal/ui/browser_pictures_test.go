@@ -69,7 +69,7 @@ var pictures = []picture{
 func draw(b *tab) []byte {
 	b.t.Helper()
 	b.do(chromedp.MouseEvent(chromedp.MouseMoved, 0, 0)) // it is over nothing
-	eval[bool](b, `document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))))`)
+	b.drawn()
 	shot, err := run(b, chromedp.CaptureScreenshot())
 	require.NoError(b.t, err)
 	return shot

@@ -166,6 +166,12 @@ func (b *tab) open(path string) {
 	b.do(chromedp.Navigate(b.site.url + path))
 }
 
+// drawn waits until the page is drawn as its scripts have it.
+func (b *tab) drawn() {
+	b.t.Helper()
+	eval[bool](b, `document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))))`)
+}
+
 // size gives the page a size.
 func (b *tab) size(width, height int64) {
 	b.t.Helper()
