@@ -137,10 +137,14 @@ func foreignCalls(t *testing.T, cli *client.Client, img string) {
 	for how, signal := range map[string]unix.Signal{"int80": unix.SIGSYS, "x32": 0} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			assert.Equal(t, "killed\n", said(t, cli, img, "foreign", how), "the profile kills the thread")
-
+			profiled := said(t, cli, img, "foreign", how)
 			o, err := newBox(t, cli, img, supervised, changes{}).run(t, program("foreign", how))
 			require.NoError(t, err)
+			if how == "int80" && profiled == "faulted\n" { // a kernel without 32-bit programs; no filter faults
+				assert.Equal(t, profiled, o.stdout)
+				return
+			}
+			assert.Equal(t, "killed\n", profiled, "the profile kills the thread")
 			assert.Equal(t, int(signal), o.Signal, "the filter kills the process for the one, and leaves the other to the profile")
 			if signal == 0 {
 				assert.Equal(t, "killed\n", o.stdout)

@@ -170,6 +170,13 @@ func foreign(how string) {
 	before, after := make(chan int), make(chan result)
 	go func() {
 		runtime.LockOSThread()
+		debug.SetPanicOnFault(true)
+		defer func() {
+			if recover() != nil { // there is no such entry
+				fmt.Println("faulted")
+				os.Exit(0)
+			}
+		}()
 		tid := syscall.Gettid()
 		before <- tid
 		const x32, getpid = 0x40000000, 39
