@@ -19,11 +19,11 @@ func TestTheTasksOfAKilledWorkerRunElsewhereWithinALease(t *testing.T) {
 	w.lease = 10 * time.Second // the default
 	doomed := w.worker("doomed", func(o *order) { o.Concurrency = 4 })
 	for range 4 {
-		w.submit(sleeper(2.5))
+		w.submit(sleeper(4))
 	}
 	eventually(t, func() bool { return len(w.runs()) == 4 }, "all tasks to run")
-	w.workers = append(w.workers, w.worker("heir", func(o *order) { o.Concurrency = 4 }))
 	w.kill(doomed)
+	w.workers = append(w.workers, w.worker("heir", func(o *order) { o.Concurrency = 4 })) // it is there long before the leases end
 	w.settle()
 	w.disperse()
 	took := w.recoveries()

@@ -224,6 +224,7 @@ for i in range(1000):
     os.write(2, b"x" * 65536)
 print(first, rss())`)
 	req.OutputLimit, req.OutputKill = 32<<20, 1<<30
+	req.Steps[0].Timeout = 5 * time.Minute // on a machine that is busy
 	threads := 0
 	o, err := s.Run(t.Context(), req, runner.Handlers{
 		Stderr: func([]byte) { threads = max(threads, threadsOf(t, s.cmd.Process.Pid)) },

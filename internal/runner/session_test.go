@@ -44,7 +44,7 @@ func request() *runner.Request {
 
 // step returns a step that may take a minute.
 func step(name string, argv ...string) runner.Step {
-	return runner.Step{Name: name, Argv: argv, Env: []string{"PATH=/usr/bin:/bin"}, Timeout: 5 * time.Minute}
+	return runner.Step{Name: name, Argv: argv, Env: []string{"PATH=/usr/bin:/bin"}, Timeout: time.Minute}
 }
 
 // pretend starts a supervisor that does what play says, once it has read its
